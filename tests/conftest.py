@@ -1,0 +1,31 @@
+"""What every test shares: the scale of counts and hypothesis without wall-time limits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("ramet", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("ramet")
+
+
+class Scale(Protocol):
+    """Chooses a count: `short` in `make test`, `full` in `make soak`."""
+
+    def __call__(self, *, short: int, full: int) -> int: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long tests with their full counts")
+
+
+@pytest.fixture(scope="session")
+def scale(request: pytest.FixtureRequest) -> Scale:
+    soak = bool(request.config.getoption("--soak"))
+
+    def choose(*, short: int, full: int) -> int:
+        return full if soak else short
+
+    return choose
