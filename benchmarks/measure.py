@@ -1,0 +1,175 @@
+"""Alternates floor, subject and peer in rounds, so that what else the machine does hits all, and keeps medians."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+
+from benchmarks.ask import Asker
+from benchmarks.load import Load, LoadFailed, Request, Result, command, write_requests
+from benchmarks.servers import Cores, Server, Weight
+from benchmarks.subjects import Subject, start_floor, tokens
+from benchmarks.works import SIGN_INS, WORKS, Effort, Work
+
+FLOOR = "floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The rounds of one server at one work, and their medians: `rate` per second, `p50` and `p99` in milliseconds."""
+
+    results: Sequence[Result]
+
+    @property
+    def rate(self) -> float:
+        return median(result.rate for result in self.results)
+
+    @property
+    def p50(self) -> float:
+        return median(result.p50 for result in self.results)
+
+    @property
+    def p99(self) -> float:
+        return median(result.p99 for result in self.results)
+
+    @property
+    def cost(self) -> float:
+        """Microseconds of processor time for each request: less shaken by other programs than the rate."""
+        return median(result.busy / result.requests * 1e6 for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One work: its series by server name (`floor` among them) and the size in bytes of the answer's body."""
+
+    work: Work
+    size: int
+    series: dict[str, Series]
+
+    def ratio(self, name: str, to: str = FLOOR) -> float:
+        """The rate of one server as a multiple of another's."""
+        return self.series[name].rate / self.series[to].rate
+
+    def spread(self, name: str) -> tuple[float, float]:
+        """The lowest and the highest ratio to the floor of any one round."""
+        pairs = zip(self.series[name].results, self.series[FLOOR].results, strict=True)
+        ratios = [mine.rate / floor.rate for mine, floor in pairs]
+        return min(ratios), max(ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """Cached lists of one server alone and beside SIGN_INS clients that sign in without a pause, and those sign-ins."""
+
+    alone: Series
+    beside: Series
+    sign_ins: Series
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One server in the rounds of a work, what it is sent, and how many bytes the body of its answer has."""
+
+    name: str
+    server: Server
+    requests: Sequence[Request]
+    size: int
+
+
+@dataclass(slots=True)
+class Stand:
+    """The servers of a run, started and filled; a floor comes and goes with each work."""
+
+    directory: Path
+    cores: Cores
+    effort: Effort
+    running: list[tuple[Subject, Server]] = field(default_factory=list)
+
+    def load(self, server: Server, file: Path, connections: int, seconds: float) -> Load:
+        line = command(file, server.port, connections=connections, seconds=seconds, core=self.cores.load)
+        return Load(line, seconds)
+
+    def run(self, server: Server, file: Path, connections: int, seconds: float) -> Result:
+        before = server.busy()
+        with self.load(server, file, connections, seconds) as load:
+            return replace(load.result(), busy=server.busy() - before)
+
+    def prepare(self, name: str, server: Server, requests: Sequence[Request]) -> Path:
+        file = self.directory / f"{name}.requests"
+        write_requests(file, requests, server.port)
+        return file
+
+    def measure(self, work: Work) -> Measured:
+        """Rounds of every server at one work. The floor gets the first subject's requests and answers as many bytes."""
+        entrants = []
+        for subject, server in self.running:
+            asker = Asker(server.port)
+            requests = subject.requests(work.name, tokens(subject, asker), asker)
+            size = len(subject.check(work.name, requests[0], asker).body)
+            asker.close()
+            entrants.append(Entrant(subject.name, server, requests, size))
+        first = entrants[0]
+        floor = start_floor(first.size, self.directory, self.cores)
+        try:
+            entrants.insert(0, Entrant(FLOOR, floor, first.requests, first.size))
+            series = self._rounds(work, entrants)
+        finally:
+            floor.stop()
+        return Measured(work, first.size, series)
+
+    def _rounds(self, work: Work, entrants: Sequence[Entrant]) -> dict[str, Series]:
+        files = {entrant.name: self.prepare(entrant.name, entrant.server, entrant.requests) for entrant in entrants}
+        for entrant in entrants:
+            self.run(entrant.server, files[entrant.name], work.connections, self.effort.warm_up)
+        results: dict[str, list[Result]] = {entrant.name: [] for entrant in entrants}
+        for turn in range(self.effort.rounds):
+            first = turn % len(entrants)
+            for entrant in [*entrants[first:], *entrants[:first]]:
+                results[entrant.name].append(self._round(entrant, files[entrant.name], work.connections))
+        return {name: Series(found) for name, found in results.items()}
+
+    def _round(self, entrant: Entrant, file: Path, connections: int) -> Result:
+        """One round, seen to have carried whole answers and to have been logged."""
+        server, name = entrant.server, entrant.name
+        server.empty_log()
+        result = self.run(server, file, connections, self.effort.seconds)
+        if result.bytes_each < 0.9 * entrant.size:
+            raise LoadFailed(f"{name} answered {result.bytes_each:.0f} bytes each, not the {entrant.size} it should")
+        if name != FLOOR and (lines := server.log_lines(result.requests)) < result.requests:
+            raise LoadFailed(f"{name} answered {result.requests} requests but logged {lines}")
+        return result
+
+    def storm(self, subject: Subject, server: Server) -> Storm:
+        """Rounds of cached lists, alone and beside sign-ins, one after the other."""
+        work, seconds = WORKS[0], self.effort.seconds
+        asker = Asker(server.port)
+        reads = self.prepare("reads", server, subject.requests(work.name, tokens(subject, asker), asker))
+        entries = self.prepare("entries", server, [subject.sign_in(person) for person in range(SIGN_INS)])
+        asker.close()
+        self.run(server, reads, work.connections, self.effort.warm_up)
+        alone, beside, sign_ins = [], [], []
+        for _ in range(self.effort.rounds):
+            server.empty_log()
+            alone.append(self.run(server, reads, work.connections, seconds))
+            with self.load(server, entries, SIGN_INS, seconds + 1) as signing:
+                beside.append(self.run(server, reads, work.connections, seconds))
+                sign_ins.append(signing.result())
+        return Storm(Series(alone), Series(beside), Series(sign_ins))
+
+    def start(self, subject: Subject) -> tuple[Server, Weight]:
+        """Fills the subject, starts it afresh, asks it for every work once and weighs it."""
+        subject.fill(self.directory, self.cores, self.effort.people)
+        server = subject.start(self.directory, self.cores)
+        self.running.append((subject, server))
+        asker = Asker(server.port)
+        signed_in = tokens(subject, asker)
+        for work in WORKS:
+            subject.check(work.name, subject.requests(work.name, signed_in, asker)[0], asker)
+        asker.close()
+        return server, server.weigh()
+
+    def stop(self) -> None:
+        for _, server in self.running:
+            server.stop()

@@ -1,0 +1,187 @@
+"""The three servers of a run: how each is started, filled and asked for the same work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.ask import Answer, Asker, WrongAnswer, post
+from benchmarks.load import Request
+from benchmarks.servers import Cores, Server, free_port
+from benchmarks.works import CALLERS, PASSWORD, TASKS_EACH, draft, email
+
+HERE = Path(__file__).parent
+DISTINCT_CREATES = 2000
+FILLERS = 16
+
+
+class Subject(Protocol):
+    """A server that does the works. Both write one access line for each request to `log`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def start(self, directory: Path, cores: Cores) -> Server:
+        """The server with its database in `directory`; not yet waited for."""
+
+    def fill(self, directory: Path, cores: Cores, people: int) -> None:
+        """Puts TASKS_EACH tasks for each of `people` into the database in `directory`."""
+
+    def sign_in(self, person: int) -> Request: ...
+
+    def requests(self, work: str, tokens: Sequence[str], asker: Asker) -> list[Request]:
+        """What to send for a work, in turn; `tokens` are those of twice CALLERS people."""
+
+    def check(self, work: str, request: Request, asker: Asker) -> Answer:
+        """One answer to a work. Raises WrongAnswer when it isn't the work, or when something was switched off."""
+
+
+def tokens(subject: Subject, asker: Asker) -> list[str]:
+    """Fresh access tokens of readers and writers."""
+    return [str(asker.ask(subject.sign_in(person)).document()["access_token"]) for person in range(2 * CALLERS)]
+
+
+def start_floor(size: int, directory: Path, cores: Cores) -> Server:
+    """The floor, with the server's options as the subject has them."""
+    port = free_port()
+    line = [sys.executable, "-m", "granian", "benchmarks.floor:app", "--interface", "asginl", "--port", str(port)]
+    line += ["--workers", "1", "--loop", "uvloop", "--http", "1", "--no-ws", "--working-dir", str(HERE.parent)]
+    server = Server(line, port, directory / "floor.log", {"FLOOR_SIZE": str(size)}, cores)
+    server.wait("/")
+    return server
+
+
+@dataclass(frozen=True, slots=True)
+class Ramet:
+    """`ramet serve` with rate limits (too high to be met), metrics and the access log on."""
+
+    name: str = "Ramet"
+
+    def start(self, directory: Path, cores: Cores) -> Server:
+        port = free_port()
+        command = [str(Path(sys.executable).with_name("ramet")), "serve", str(HERE / "ramet_app.py")]
+        env = {"RAMET_DATABASE_URL": f"sqlite:///{directory / 'ramet.db'}"}
+        for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH"):
+            env[f"RAMET_LIMIT_{limit}"] = "100000000/60"
+        server = Server([*command, "--port", str(port)], port, directory / "ramet.log", env, cores)
+        server.wait("/ready")
+        return server
+
+    def fill(self, directory: Path, cores: Cores, people: int) -> None:
+        server = self.start(directory, cores)
+        try:
+            with ThreadPoolExecutor(FILLERS) as pool:
+                list(pool.map(lambda person: self._fill_one(server.port, person), range(people)))
+        finally:
+            server.stop()
+
+    def _fill_one(self, port: int, person: int) -> None:
+        asker = Asker(port)
+        asker.ask(post("/api/v1/auth/register", {"email": email(person), "password": PASSWORD}))
+        token = asker.ask(self.sign_in(person)).document()["access_token"]
+        for path in ("/api/v1/tasks", "/api/v1/plain-tasks"):
+            for index in range(TASKS_EACH):
+                asker.ask(post(path, draft(person, index).document(), token))
+        asker.close()
+
+    def sign_in(self, person: int) -> Request:
+        return post("/api/v1/auth/sign-in", {"email": email(person), "password": PASSWORD})
+
+    def requests(self, work: str, tokens: Sequence[str], asker: Asker) -> list[Request]:
+        readers, writers = tokens[:CALLERS], tokens[CALLERS:]
+        query = "?status=pending&sort=-created_at&limit=20"
+        if work == "cached-list":
+            return [Request("GET", f"/api/v1/tasks{query}", token) for token in readers]
+        if work == "list":
+            return [Request("GET", f"/api/v1/plain-tasks{query}", token) for token in readers]
+        if work == "record":
+            return _records("/api/v1/plain-tasks", query, readers, asker)
+        return _creates("/api/v1/tasks", writers)
+
+    def check(self, work: str, request: Request, asker: Asker) -> Answer:
+        asker.ask(Request(request.method, request.path, "", request.body), 401)
+        asker.ask(request)
+        answer = asker.ask(request)
+        cache = answer.header("ramet-cache")
+        if (cache == "near") != (work == "cached-list"):
+            raise WrongAnswer(f"{work} was answered with Ramet-Cache: {cache or 'absent'}")
+        if not answer.header("ratelimit"):
+            raise WrongAnswer(f"{work} was answered without RateLimit: limits are off")
+        asker.ask(Request("GET", "/metrics"))
+        return _whole(work, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """FastAPI under uvicorn with uvloop and httptools, its access log on as it is by default."""
+
+    name: str = "peer"
+
+    def start(self, directory: Path, cores: Cores) -> Server:
+        port = free_port()
+        line = [sys.executable, "-m", "uvicorn", "benchmarks.peer.app:app", "--port", str(port), "--workers", "1"]
+        line += ["--loop", "uvloop", "--http", "httptools", "--app-dir", str(HERE.parent)]
+        server = Server(line, port, directory / "peer.log", self._env(directory), cores)
+        server.wait("/health")
+        return server
+
+    def fill(self, directory: Path, cores: Cores, people: int) -> None:
+        rows = [
+            {"email": email(person), "tasks": [draft(person, index).document() for index in range(TASKS_EACH)]}
+            for person in range(people)
+        ]
+        document = json.dumps({"password": PASSWORD, "people": rows}).encode()
+        line = [sys.executable, "-m", "benchmarks.peer.seed"]
+        env = {**os.environ, **self._env(directory)}
+        subprocess.run(line, input=document, cwd=HERE.parent, env=env, check=True)
+
+    def _env(self, directory: Path) -> dict[str, str]:
+        return {"PEER_DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'peer.db'}"}
+
+    def sign_in(self, person: int) -> Request:
+        return post("/auth/sign-in", {"email": email(person), "password": PASSWORD})
+
+    def requests(self, work: str, tokens: Sequence[str], asker: Asker) -> list[Request]:
+        readers, writers = tokens[:CALLERS], tokens[CALLERS:]
+        query = "?status=pending&limit=20"
+        if work in ("cached-list", "list"):
+            return [Request("GET", f"/tasks{query}", token) for token in readers]
+        if work == "record":
+            return _records("/tasks", query, readers, asker)
+        return _creates("/tasks", writers)
+
+    def check(self, work: str, request: Request, asker: Asker) -> Answer:
+        asker.ask(Request(request.method, request.path, "", request.body), 401)
+        return _whole(work, asker.ask(request))
+
+
+def _records(path: str, query: str, readers: Sequence[str], asker: Asker) -> list[Request]:
+    """Each reader's first page of records, one reader after the other for each record."""
+    pages = [asker.ask(Request("GET", path + query, token)).document()["items"] for token in readers]
+    return [
+        Request("GET", f"{path}/{record['id']}", token)
+        for row in zip(*pages, strict=True)
+        for record, token in zip(row, readers, strict=True)
+    ]
+
+
+def _creates(path: str, writers: Sequence[str]) -> list[Request]:
+    documents = [draft(turn % len(writers), turn).document() for turn in range(DISTINCT_CREATES)]
+    return [post(path, document, writers[turn % len(writers)]) for turn, document in enumerate(documents)]
+
+
+def _whole(work: str, answer: Answer) -> Answer:
+    """The answer, seen to be a full page of 20 or one whole record."""
+    document = answer.document()
+    page = work in ("cached-list", "list")
+    records = document["items"] if page else [document]
+    if len(records) != (20 if page else 1) or not all(record["title"] for record in records):
+        raise WrongAnswer(f"{work}: not a full answer: {answer.body[:200]!r}")
+    return answer

@@ -1,0 +1,72 @@
+"""What is measured, what it must reach, and the data it is measured on. Budgets are those of the design."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PASSWORD = "correct horse battery staple"
+TASKS_EACH = 50
+CALLERS = 20
+"""Readers are the first CALLERS people and writers the next, so that creates leave the readers' lists alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`budget` is the least share of the floor's rate; `connections` is how many clients ask at once."""
+
+    name: str
+    title: str
+    budget: float
+    connections: int
+
+
+WORKS = (
+    Work("cached-list", "cached list of 20, signed-in caller", 0.60, 32),
+    Work("record", "one record, SQLite, not cached", 0.45, 32),
+    Work("list", "list of 20, SQLite, not cached", 0.35, 32),
+    Work("create", "create, SQLite, synchronous=FULL", 0.25, 64),
+)
+MEMORY_BUDGET = 90_000_000
+SIGN_INS = 16
+NAMES = (*(work.name for work in WORKS), "sign-ins", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`rounds` of `seconds` for each server and work, after `warm_up` seconds, on the data of `people`."""
+
+    rounds: int
+    seconds: float
+    warm_up: float
+    people: int
+
+
+FULL = Effort(rounds=5, seconds=3, warm_up=1, people=200)
+QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The input of one create."""
+
+    title: str
+    description: str
+    status: str
+    due_at: str | None
+
+    def document(self) -> dict[str, str | None]:
+        return {"title": self.title, "description": self.description, "status": self.status, "due_at": self.due_at}
+
+
+def email(person: int) -> str:
+    return f"person-{person}@example.com"
+
+
+def draft(person: int, index: int) -> Draft:
+    """The `index`-th task of a person: three of five are pending, every other one has a due date."""
+    return Draft(
+        title=f"Task {index} of person {person}: call the supplier back",
+        description=f"They asked about order {person * 1000 + index}; the papers are in the second drawer on the left.",
+        status=("pending", "in_progress", "pending", "completed", "pending")[index % 5],
+        due_at=f"2031-{index % 12 + 1:02d}-{index % 28 + 1:02d}T09:30:00Z" if index % 2 else None,
+    )
