@@ -41,7 +41,7 @@ class Effort:
     people: int
 
 
-FULL = Effort(rounds=5, seconds=3, warm_up=1, people=200)
+FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200)
 QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40)
 
 
