@@ -7,12 +7,15 @@ import io
 import os
 import re
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ramet.errors import ERRORS
 
@@ -210,6 +213,26 @@ def unknown_problems() -> Iterator[Finding]:
                     yield Finding(file.path, f"line {node.lineno}: {code.value!r} is not in errors.ERRORS")
 
 
+def pins(lock: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"^([a-z0-9][\w.-]*)==([^\s;]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def stale_locks() -> Iterator[Finding]:
+    """`make lock` mends all of these."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    run = [*project["project"]["dependencies"], *project["dependency-groups"]["build"]]
+    dev = project["project"]["optional-dependencies"]["dev"]
+    for lock, requirements in (("requirements-run.lock", run), ("requirements.lock", [*run, *dev])):
+        for requirement in map(Requirement, requirements):
+            versions = [version for name, version in pins(lock) if name == canonicalize_name(requirement.name)]
+            if not versions or not all(version in requirement.specifier for version in versions):
+                yield Finding(lock, f"{requirement} is not met by {versions}")
+        if "://" in (ROOT / lock).read_text():
+            yield Finding(lock, "holds a download address")
+    for name, version in pins("requirements-run.lock") - pins("requirements.lock"):
+        yield Finding("requirements-run.lock", f"{name}=={version} is not in requirements.lock; they share one .venv")
+
+
 RULES: Mapping[str, Callable[[], Iterator[Finding]]] = {
     "file length": long_files,
     "function length": long_functions,
@@ -222,6 +245,7 @@ RULES: Mapping[str, Callable[[], Iterator[Finding]]] = {
     "docstring": undocumented,
     "reason": ignores_without_reason,
     "problem code": unknown_problems,
+    "lock": stale_locks,
 }
 
 
