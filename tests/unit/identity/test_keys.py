@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ramet.errors import Problem, SettingsError
-from ramet.identity.keys import KeyRing, KeyRow, derive, new_root, read_root
+from ramet.identity.keys import Algorithm, KeyRing, KeyRow, derive, new_root, read_root
 from ramet.identity.tokens import AccessTokens
 
 from .conftest import ROOT, START, TTL
@@ -59,8 +59,8 @@ def test_a_ring_without_a_key_says_so_and_the_first_key_signs_at_once() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["Ed25519", "HS256"])
-def test_rows_survive_json_and_hold_the_private_key_only_sealed(algorithm: str) -> None:
-    ring = KeyRing(ROOT, overlap=TTL, algorithm=algorithm)  # type: ignore[arg-type]
+def test_rows_survive_json_and_hold_the_private_key_only_sealed(algorithm: Algorithm) -> None:
+    ring = KeyRing(ROOT, overlap=TTL, algorithm=algorithm)
     ring.rotate(START)
     token = mint(ring, START)
     text = msgspec.json.encode(ring.rows)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ramet.errors import Problem
-from ramet.identity.caller import Caller
+from ramet.identity.caller import Caller, Via
 from ramet.identity.keys import KeyRing
 from ramet.identity.tokens import SKEW, AccessTokens
 from ramet.identity.verifier import Verifier
@@ -12,13 +12,13 @@ from .conftest import START, TTL, Clock
 
 
 class CountingTokens(AccessTokens):
-    """The real thing, which also counts how often a signature was checked."""
+    """The real thing, which also counts how often it was asked."""
 
     checked = 0
 
-    def _read(self, token: str, now: float):  # type: ignore[no-untyped-def]
+    def verify(self, token: str, now: float, via: Via = "bearer") -> Caller:
         self.checked += 1
-        return super()._read(token, now)
+        return super().verify(token, now, via)
 
 
 @pytest.fixture
