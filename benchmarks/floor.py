@@ -1,23 +1,49 @@
-"""The floor: a bare ASGI function that answers one constant body of `FLOOR_SIZE` bytes, whatever is asked.
+"""`python -m benchmarks.floor PORT SIZE`: the floor. A bare ASGI function that answers one constant body of SIZE bytes.
 
-It reads neither path nor body: no application on the same server can do less.
+It reads neither path nor body: no application on the same server can do less. The server is run as Ramet runs it:
+granian in the process's own uvloop, HTTP/1 only.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-BODY = b"x" * int(os.environ.get("FLOOR_SIZE", "2"))
-START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())],
-}
-ANSWER = {"type": "http.response.body", "body": BODY}
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[dict[str, Any], object, Send], Awaitable[None]]
 
 
-async def app(_scope: dict[str, Any], _receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-    await send(START)
-    await send(ANSWER)
+def constant(size: int) -> Application:
+    """An ASGI application that answers everything with the same `size` bytes."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(size).encode())]
+    start = {"type": "http.response.start", "status": 200, "headers": headers}
+    answer = {"type": "http.response.body", "body": b"x" * size}
+
+    async def application(_scope: dict[str, Any], _receive: object, send: Send) -> None:
+        await send(start)
+        await send(answer)
+
+    return application
+
+
+def main(port: int, size: int) -> None:
+    """Serves until it is told to stop."""
+    server = Server(
+        constant(size),
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        backpressure=1024,
+        log_level=LogLevels.error,
+    )
+    uvloop.run(server.serve())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
+ROOT = Path(__file__).parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,6 +65,7 @@ class Server:
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
+                cwd=ROOT,
                 env={**os.environ, **env},
                 start_new_session=True,
             )

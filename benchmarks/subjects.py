@@ -14,10 +14,9 @@ from typing import Protocol
 
 from benchmarks.ask import Answer, Asker, WrongAnswer, post
 from benchmarks.load import Request
-from benchmarks.servers import Cores, Server, free_port
+from benchmarks.servers import ROOT, Cores, Server, free_port
 from benchmarks.works import CALLERS, PASSWORD, TASKS_EACH, draft, email
 
-HERE = Path(__file__).parent
 DISTINCT_CREATES = 2000
 FILLERS = 16
 
@@ -49,11 +48,10 @@ def tokens(subject: Subject, asker: Asker) -> list[str]:
 
 
 def start_floor(size: int, directory: Path, cores: Cores) -> Server:
-    """The floor, with the server's options as the subject has them."""
+    """The floor, answering bodies of `size` bytes."""
     port = free_port()
-    line = [sys.executable, "-m", "granian", "benchmarks.floor:app", "--interface", "asginl", "--port", str(port)]
-    line += ["--workers", "1", "--loop", "uvloop", "--http", "1", "--no-ws", "--working-dir", str(HERE.parent)]
-    server = Server(line, port, directory / "floor.log", {"FLOOR_SIZE": str(size)}, cores)
+    line = [sys.executable, "-m", "benchmarks.floor", str(port), str(size)]
+    server = Server(line, port, directory / "floor.log", {}, cores)
     server.wait("/")
     return server
 
@@ -66,7 +64,7 @@ class Ramet:
 
     def start(self, directory: Path, cores: Cores) -> Server:
         port = free_port()
-        command = [str(Path(sys.executable).with_name("ramet")), "serve", str(HERE / "ramet_app.py")]
+        command = [str(Path(sys.executable).with_name("ramet")), "serve", "benchmarks/ramet_app.py"]
         env = {"RAMET_DATABASE_URL": f"sqlite:///{directory / 'ramet.db'}"}
         for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH"):
             env[f"RAMET_LIMIT_{limit}"] = "100000000/60"
@@ -127,7 +125,7 @@ class Peer:
     def start(self, directory: Path, cores: Cores) -> Server:
         port = free_port()
         line = [sys.executable, "-m", "uvicorn", "benchmarks.peer.app:app", "--port", str(port), "--workers", "1"]
-        line += ["--loop", "uvloop", "--http", "httptools", "--app-dir", str(HERE.parent)]
+        line += ["--loop", "uvloop", "--http", "httptools"]
         server = Server(line, port, directory / "peer.log", self._env(directory), cores)
         server.wait("/health")
         return server
@@ -140,7 +138,7 @@ class Peer:
         document = json.dumps({"password": PASSWORD, "people": rows}).encode()
         line = [sys.executable, "-m", "benchmarks.peer.seed"]
         env = {**os.environ, **self._env(directory)}
-        subprocess.run(line, input=document, cwd=HERE.parent, env=env, check=True)
+        subprocess.run(line, input=document, cwd=ROOT, env=env, check=True)
 
     def _env(self, directory: Path) -> dict[str, str]:
         return {"PEER_DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'peer.db'}"}
