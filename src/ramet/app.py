@@ -1,0 +1,130 @@
+"""The composition: a declaration and settings become a running application. A table of contents, no logic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ramet.cache.near import NearCache
+from ramet.changes.feed import Feed
+from ramet.data.columns import StoredColumns
+from ramet.data.schema import Schema
+from ramet.data.sqlite.connection import database_path
+from ramet.data.sqlite.engine import SqliteEngine
+from ramet.data.sqlite.store import SqliteStore
+from ramet.declare.catalog import Catalog
+from ramet.declare.resource import Resource
+from ramet.identity.keys import KeyRing, derive, new_root
+from ramet.identity.tokens import AccessTokens
+from ramet.identity.verifier import Verifier
+from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.rest.answers import Answers
+from ramet.interfaces.rest.entry import Rest
+from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.rest.routes import Routes
+from ramet.interfaces.transport.asgi import AsgiApp
+from ramet.interfaces.transport.rsgi import serve_rsgi
+from ramet.limits.addresses import Addresses
+from ramet.limits.counters import LocalCounters
+from ramet.limits.limiter import Limiter
+from ramet.limits.overload import InFlight
+from ramet.observe import Observer
+from ramet.operations.authority import Authority
+from ramet.operations.batching import Batching
+from ramet.operations.core import Core
+from ramet.operations.cursors import Cursors
+from ramet.operations.handlers import Handlers
+from ramet.operations.pipeline import Pipeline
+from ramet.settings import Settings
+
+
+class App:
+    """An application: its resources, and objects that actions may ask for by type (`parts`).
+
+    Raises DeclarationError, naming file, class and field, when a declaration is wrong.
+    """
+
+    def __init__(self, *, resources: Sequence[type[Resource]], parts: Sequence[Any] = ()) -> None:
+        self.catalog = Catalog(resources)
+        self.engine = SqliteEngine()
+        self.schema = Schema(self.catalog, self.engine.column_type)
+        self.authority = Authority(self.catalog, StoredColumns(self.catalog, self.schema, self.engine))
+        self.observer = Observer()
+        self.draining = False
+        self._parts = tuple(parts)
+        self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
+        self._settings: Settings | None = None
+
+    def configure(self, settings: Settings) -> None:
+        """Sets what `startup` will use; without it the environment decides."""
+        self._settings = settings
+
+    async def startup(self) -> None:
+        """Opens the database and puts the parts together."""
+        settings = self.settings = self._settings or Settings.read()
+        observer = self.observer
+        path = database_path(settings.database_url)
+        self.store = SqliteStore(path, settings, observer, _microseconds, self._committed)
+        self.feed = Feed(self.store.changes)
+        self.feed.start()
+        self.near = NearCache(settings.cache_size, time.monotonic)
+        self.feed.subscribe(self.near.apply)
+        root = new_root().encode()
+        self.keys = KeyRing(root, overlap=settings.access_token_ttl)
+        self.keys.rotate(time.time())
+        self.tokens = AccessTokens(self.keys, issuer="ramet", audience="ramet", ttl=settings.access_token_ttl)
+        self.verifier = Verifier(self.tokens)
+        self.core = Core(
+            catalog=self.catalog,
+            schema=self.schema,
+            engine=self.engine,
+            store=self.store,
+            feed=self.feed,
+            near=self.near,
+            authority=self.authority,
+            cursors=Cursors(derive(root, "cursors")),
+            settings=settings,
+            observer=observer,
+            now=_microseconds,
+        )
+        self.core.parts.update({type(part): part for part in self._parts})
+        limiter = Limiter(settings, LocalCounters(), time.monotonic_ns, observer)
+        handlers = Handlers(self.core)
+        pipeline = Pipeline(self.verifier, limiter, handlers)
+        self._rest = Rest(
+            routes=Routes(self.catalog),
+            pipeline=pipeline,
+            batching=Batching(self.core, pipeline, handlers),
+            queries=Queries(self.core.cursors, settings.page_limit),
+            answers=Answers(self.near),
+            cors=Cors(settings.cors_origins),
+            addresses=Addresses(settings.trusted_proxies),
+            in_flight=InFlight(settings.in_flight_limit, observer),
+            observer=observer,
+            settings=settings,
+            plain={},
+            vital=frozenset(),
+        )
+
+    async def shutdown(self) -> None:
+        """Finishes accepted writes and closes everything."""
+        await self.store.stop()
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        await serve_rsgi(self._rest, scope, protocol)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._asgi(scope, receive, send)
+
+    async def _handle(self, request: Any) -> Any:
+        return await self._rest(request)
+
+    def _committed(self) -> None:
+        self.feed.sync()
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1000
+
+

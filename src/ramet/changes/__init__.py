@@ -1,0 +1,1 @@
+"""The change log, positions in it, and what follows it."""

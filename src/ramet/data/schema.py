@@ -1,0 +1,110 @@
+"""The tables of an application: one for each resource, and Ramet's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.types import TypeEngine
+
+from ramet.declare.catalog import Catalog, ResourceInfo
+from ramet.declare.fields.base import Field
+from ramet.declare.fields.reference import Reference
+
+ROW = "row_id"
+
+
+class Schema:
+    """`tables` by resource name, Ramet's own tables by attribute, all in one `metadata`."""
+
+    def __init__(self, catalog: Catalog, column_type: Callable[[Field], TypeEngine[Any]]) -> None:
+        self.metadata = MetaData()
+        self.changes = _changes(self.metadata)
+        self.idempotency = _idempotency(self.metadata)
+        self.followers = _followers(self.metadata)
+        self.facts = _facts(self.metadata)
+        self.tables = {info.name: _table(self.metadata, info, catalog, column_type) for info in catalog}
+
+
+def _table(
+    metadata: MetaData, info: ResourceInfo, catalog: Catalog, column_type: Callable[[Field], TypeEngine[Any]]
+) -> Table:
+    # row_id makes the row number explicit, so that full-text indexes survive VACUUM.
+    columns: list[Column[Any]] = [Column(ROW, Integer, primary_key=True)]
+    for name, field in info.fields.items():
+        extra = []
+        if isinstance(field, Reference):
+            extra.append(ForeignKey(f"{catalog.of(field.target).table}.id"))
+        columns.append(
+            Column(name, column_type(field), *extra, nullable=field.optional, unique=field.marks.unique or name == "id")
+        )
+    table = Table(info.table, metadata, *columns)
+    for fields, unique in _indexes(info):
+        label = "_".join(field.lstrip("-") for field in fields)
+        Index(
+            f"ix_{info.table}_{label}" + ("_unique" if unique else ""),
+            *(table.c[field[1:]].desc() if field.startswith("-") else table.c[field] for field in fields),
+            unique=unique,
+        )
+    return table
+
+
+def _indexes(info: ResourceInfo) -> list[tuple[tuple[str, ...], bool]]:
+    """Declared indexes, those of references, and the ones that serve the default order; `id` ends each, so pages are exact."""
+    default = tuple(info.sort.split(","))
+    wanted = [(tuple(index.fields), index.unique) for index in info.indexes]
+    wanted += [(("owner", *default), False), (default, False)]
+    wanted += [((name,), False) for name in info.references]
+    found: dict[tuple[tuple[str, ...], bool], None] = {}
+    for fields, unique in wanted:
+        if not unique and fields[-1].lstrip("-") != "id":
+            fields = (*fields, "-id" if fields[-1].startswith("-") else "id")
+        found[(fields, unique)] = None
+    return list(found)
+
+
+def _changes(metadata: MetaData) -> Table:
+    return Table(
+        "ramet_changes",
+        metadata,
+        Column("seq", Integer, primary_key=True, autoincrement=True),
+        Column("at", BigInteger, nullable=False),
+        Column("resource", Text, nullable=False),
+        Column("record_id", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("version", BigInteger, nullable=False),
+        Column("owner", Text),
+        Column("record", LargeBinary),
+        Index("ix_ramet_changes_at", "at"),
+        sqlite_autoincrement=True,
+    )
+
+
+def _idempotency(metadata: MetaData) -> Table:
+    return Table(
+        "ramet_idempotency",
+        metadata,
+        Column("key", Text, primary_key=True),
+        Column("fingerprint", Text, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("status", Integer, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("position", Text, nullable=False),
+        Index("ix_ramet_idempotency_at", "at"),
+    )
+
+
+def _followers(metadata: MetaData) -> Table:
+    """How far a durable follower (after-commit hooks, the audit trail) has come."""
+    return Table(
+        "ramet_followers",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("position", Text, nullable=False),
+    )
+
+
+def _facts(metadata: MetaData) -> Table:
+    """What all processes must agree on: the root secret, the signing keys, the log's incarnation."""
+    return Table("ramet_facts", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))

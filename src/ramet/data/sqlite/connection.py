@@ -1,0 +1,53 @@
+"""Opening the database file the way Ramet needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import apsw
+
+from ramet.errors import SettingsError
+
+PAGE_CACHE_KIB = 8_192
+MMAP_BYTES = 268_435_456
+
+
+def database_path(url: str) -> Path:
+    """The file of `sqlite:///relative` or `sqlite:////absolute`. Raises SettingsError for anything else."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.scheme != "sqlite" or parts.netloc or len(path) < 2 or path == "/:memory:":
+        raise SettingsError("RAMET_DATABASE_URL: expected sqlite:///FILE (or sqlite:////absolute/FILE).")
+    return Path(path[1:])
+
+
+def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
+    """One connection in WAL mode. A writing one commits durably; a reading one cannot write.
+
+    Raises SettingsError when the file cannot be opened or is not a database.
+    """
+    try:
+        connection = apsw.Connection(str(path), statementcachesize=500)
+        connection.set_busy_timeout(5_000)
+        if writes:
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("synchronous", "full")
+            connection.pragma("foreign_keys", True)
+            connection.pragma("wal_autocheckpoint", 2_000)
+            connection.pragma("journal_size_limit", 67_108_864)
+        else:
+            connection.pragma("query_only", True)
+        connection.pragma("cache_size", -PAGE_CACHE_KIB)
+        connection.pragma("mmap_size", MMAP_BYTES)
+        connection.pragma("temp_store", "memory")
+        connection.pragma("trusted_schema", False)
+        connection.set_busy_timeout(0)
+    except (apsw.CantOpenError, apsw.NotADBError, apsw.PermissionsError, apsw.ReadOnlyError) as error:
+        raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
+    connection.create_scalar_function("ramet_fold", _fold, 1, deterministic=True)
+    return connection
+
+
+def _fold(value: object) -> str | None:
+    return None if value is None else str(value).casefold()

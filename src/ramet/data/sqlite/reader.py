@@ -1,0 +1,117 @@
+"""Reads: short ones inline on the event loop, long ones in a thread, all under a bound of steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Any
+
+import apsw
+
+from ramet.data.sqlite.connection import open_connection
+from ramet.data.sqlite.failures import as_problem
+from ramet.data.statement import Statement
+from ramet.data.store import Rows
+from ramet.observe import Observer, StatementRun
+
+INLINE_STEPS = 25_000
+"""Virtual-machine steps (about a millisecond) after which an inline read is given to a thread."""
+THREADS = 2
+
+
+class _Budget:
+    """Counts calls of SQLite's progress handler; true ends the statement. `ended` tells that from other interrupts."""
+
+    __slots__ = ("ended", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.ended = False
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        self.ended = self.left < 0
+        return self.ended
+
+
+class Reader:
+    """Read-only connections: one for the event loop, one for each of two threads."""
+
+    def __init__(self, path: Path, max_steps: int, slow: float, observer: Observer) -> None:
+        self._path = path
+        self._calls = max(1, max_steps // INLINE_STEPS)
+        self._slow = slow
+        self._observer = observer
+        self._inline, self._budget = self._open()
+        self._pool = ThreadPoolExecutor(THREADS, "ramet-read")
+        self._idle: SimpleQueue[tuple[apsw.Connection, _Budget]] = SimpleQueue()
+        for _ in range(THREADS):
+            self._idle.put(self._open())
+        self.execute = self._inline.execute
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """All rows. A statement that once proved costly goes to a thread from then on."""
+        arguments = statement.arguments(values)
+        if not statement.costly:
+            self._budget.left = 1
+            started = perf_counter()
+            try:
+                rows = self.execute(statement.sql, arguments).fetchall()
+            except apsw.InterruptError:
+                statement.costly = True
+            except apsw.Error as error:
+                raise as_problem(error) from error
+            else:
+                self._report(statement, perf_counter() - started, len(rows))
+                return rows
+        started = perf_counter()
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(self._pool, self._fetch_in_thread, statement.sql, arguments)
+        self._report(statement, perf_counter() - started, len(rows))
+        return rows
+
+    def fetch_now(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+        """Rows of a statement known to be short."""
+        self._budget.left = 1_000
+        return self.execute(sql, arguments).fetchall()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+        for _ in range(THREADS):
+            self._idle.get()[0].close()
+        self._inline.close()
+
+    def _open(self) -> tuple[apsw.Connection, _Budget]:
+        connection = open_connection(self._path, writes=False)
+        budget = _Budget()
+        connection.set_progress_handler(budget, INLINE_STEPS)
+        return connection, budget
+
+    def _fetch_in_thread(self, sql: str, arguments: tuple[Any, ...]) -> list[Any]:
+        connection, budget = self._idle.get()
+        budget.left = self._calls
+        try:
+            return connection.execute(sql, arguments).fetchall()
+        except apsw.Error as error:
+            raise as_problem(error) from error
+        finally:
+            self._idle.put((connection, budget))
+
+    def _report(self, statement: Statement, seconds: float, rows: int) -> None:
+        plan = ""
+        if seconds > self._slow:
+            plan = explain(self._inline, statement.sql)
+        self._observer.emit(StatementRun(statement.sql, seconds, rows, plan))
+
+
+def explain(connection: apsw.Connection, sql: str) -> str:
+    """The engine's plan for a statement, one step a line."""
+    marks = (None,) * sql.count("?")
+    try:
+        return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", marks))
+    except apsw.Error as error:
+        return f"no plan: {error}"

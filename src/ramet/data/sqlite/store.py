@@ -1,0 +1,71 @@
+"""The embedded database: one file, one writer, readers beside it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ramet.data.sqlite.connection import open_connection
+from ramet.data.sqlite.log import SqliteChanges
+from ramet.data.sqlite.reader import Reader
+from ramet.data.sqlite.transaction import SqliteTransaction
+from ramet.data.sqlite.writer import Writer
+from ramet.data.statement import Statement
+from ramet.data.store import Rows
+from ramet.observe import Observer
+from ramet.settings import Settings
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Opens the file at `path`, whose schema is up to date. `now` gives microseconds since 1970."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        observer: Observer,
+        now: Callable[[], int],
+        committed: Callable[[], None],
+    ) -> None:
+        connection = open_connection(path, writes=True)
+        connection.set_busy_timeout(5_000)
+        self.incarnation = _incarnation(connection)
+        connection.set_busy_timeout(0)
+        self.reader = Reader(path, settings.read_steps, settings.slow_query, observer)
+        self.changes = SqliteChanges(self.reader)
+        self.writer = Writer(
+            connection,
+            self.incarnation,
+            now,
+            committed,
+            observer,
+            queue_limit=settings.write_queue_limit,
+            timeout=settings.write_timeout,
+        )
+        self.fetch_read = self.reader.fetch
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        return await self.reader.fetch(statement, values)
+
+    async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
+        return await self.writer.run(work)
+
+    async def start(self) -> None:
+        """Nothing to do: opening the file was all."""
+
+    async def stop(self) -> None:
+        await self.writer.close()
+        self.reader.close()
+
+
+def _incarnation(connection: Any) -> str:
+    """The name of this database's log, made once: positions of another database mean nothing here."""
+    connection.execute(
+        "INSERT INTO ramet_facts (name, value) VALUES ('incarnation', ?) ON CONFLICT DO NOTHING", (secrets.token_hex(4),)
+    )
+    row = connection.execute("SELECT value FROM ramet_facts WHERE name = 'incarnation'").fetchone()
+    return str(row[0])

@@ -1,0 +1,167 @@
+"""The one writer: takes what is waiting, runs each in a savepoint on the event loop, commits once in a thread.
+
+Statements are short, so they run inline; only the commit waits for the disk, and it waits where nobody else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any, TypeVar
+
+import apsw
+
+from ramet.data.sqlite.failures import as_problem
+from ramet.data.sqlite.transaction import SqliteTransaction
+from ramet.errors import Problem
+from ramet.observe import BatchCommitted, Observer
+
+T = TypeVar("T")
+Work = Callable[[SqliteTransaction], Awaitable[Any]]
+MAX_BATCH = 256
+MAX_BATCH_SECONDS = 0.01
+LOCK_WAIT = (0.0002, 0.002)
+"""Least and greatest pause, in seconds, before another try for a lock that another process holds."""
+
+
+class Writer:
+    """Serialises writes on `connection`. `now` gives microseconds since 1970; `committed` is called after each commit."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        incarnation: str,
+        now: Callable[[], int],
+        committed: Callable[[], None],
+        observer: Observer,
+        *,
+        queue_limit: int,
+        timeout: float,
+    ) -> None:
+        self._connection = connection
+        self._incarnation = incarnation
+        self._now = now
+        self._committed = committed
+        self._observer = observer
+        self._queue_limit = queue_limit
+        self._timeout = timeout
+        self._waiting: deque[tuple[Work, asyncio.Future[Any]]] = deque()
+        self._thread = ThreadPoolExecutor(1, "ramet-commit")
+        self._runs: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def run(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
+        """The result of `work` once its changes are on disk."""
+        if self._closed:
+            raise Problem("unavailable", "The server is stopping.", retry_after=1)
+        if len(self._waiting) >= self._queue_limit:
+            raise Problem("overloaded", "Too many writes are waiting.", retry_after=1)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._runs is None or self._runs.done():
+            self._runs = asyncio.create_task(self._run_batches())
+        return await future
+
+    async def close(self) -> None:
+        """Finishes what was accepted."""
+        self._closed = True
+        if self._runs is not None:
+            await self._runs
+        self._thread.shutdown(wait=True)
+        self._connection.close()
+
+    async def _run_batches(self) -> None:
+        while self._waiting:
+            try:
+                await self._begin()
+            except Exception as error:
+                self._refuse_waiting(as_problem(error))
+                return
+            await self._commit(await self._run_batch())
+
+    async def _begin(self) -> None:
+        """Takes the file's write lock; other processes may hold it for a commit at a time."""
+        deadline = perf_counter() + self._timeout
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except apsw.BusyError:
+                if perf_counter() > deadline:
+                    raise
+            await asyncio.sleep(random.uniform(*LOCK_WAIT))
+
+    async def _run_batch(self) -> list[tuple[asyncio.Future[Any], Any]]:
+        """Runs what waits, each in its savepoint; the futures of those to acknowledge, with their results."""
+        done: list[tuple[asyncio.Future[Any], Any]] = []
+        ends = perf_counter() + MAX_BATCH_SECONDS
+        while self._waiting and len(done) < MAX_BATCH and perf_counter() < ends:
+            work, future = self._waiting.popleft()
+            if future.done():
+                continue
+            try:
+                done.append((future, await self._run_one(work)))
+            except Exception as error:
+                _settle(future, error=error)
+                if not self._connection.in_transaction:
+                    # The engine itself gave the whole transaction up, as it does when the disk is full.
+                    for earlier, _ in done:
+                        _settle(earlier, error=error)
+                    return []
+        return done
+
+    async def _run_one(self, work: Work) -> Any:
+        execute = self._connection.execute
+        execute("SAVEPOINT work")
+        try:
+            async with asyncio.timeout(self._timeout):
+                result = await work(SqliteTransaction(self._connection, self._incarnation, self._now()))
+        except BaseException as error:
+            if self._connection.in_transaction:
+                execute("ROLLBACK TO work")
+                execute("RELEASE work")
+            if isinstance(error, TimeoutError):
+                raise Problem("timed_out", f"The change took longer than {self._timeout:g} s.") from error
+            raise as_problem(error) if isinstance(error, Exception) else error from error
+        execute("RELEASE work")
+        return result
+
+    async def _commit(self, done: list[tuple[asyncio.Future[Any], Any]]) -> None:
+        if not self._connection.in_transaction:
+            return
+        started = perf_counter()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._connection.execute, "COMMIT")
+        except Exception as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            for future, _ in done:
+                _settle(future, error=as_problem(error))
+            return
+        self._observer.emit(BatchCommitted(len(done), perf_counter() - started))
+        self._committed()
+        for future, result in done:
+            _settle(future, result)
+
+    def _refuse_waiting(self, error: Exception) -> None:
+        while self._waiting:
+            _settle(self._waiting.popleft()[1], error=error)
+
+
+def _settle(future: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> None:
+    """Resolves a future whose caller may have gone away."""
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

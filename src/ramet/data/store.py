@@ -1,0 +1,51 @@
+"""The port to a database: reads of compiled statements, and writes in a transaction with the change log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from ramet.changes.change import Kind, Position
+from ramet.changes.feed import ChangeSource
+from ramet.data.statement import Statement
+
+T = TypeVar("T")
+Row = Sequence[Any]
+Rows = Sequence[Row]
+
+
+class Transaction(Protocol):
+    """One unit of work. Its statements see each other; nobody else sees them before the commit."""
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """The rows of a statement, whether it reads or changes."""
+
+    async def log(
+        self, resource: str, record_id: str, kind: Kind, version: int, owner: str | None, record: bytes | None
+    ) -> None:
+        """Adds a row to the change log, committed with the data or not at all."""
+
+    @property
+    def position(self) -> Position | None:
+        """The place of the newest row this transaction has logged; None when it logged nothing."""
+
+
+class Store(Protocol):
+    """One database. `changes` is where its log is read."""
+
+    changes: ChangeSource
+    incarnation: str
+
+    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """The rows of a reading statement. Raises Problem when it is too costly or the database cannot answer."""
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction and returns its result once that is durable.
+
+        What `work` raises undoes it. Raises Problem when the queue is full, the time is over or the disk refuses.
+        """
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Finishes the writes that were accepted, then closes."""

@@ -1,0 +1,1 @@
+"""What a team writes: resources, fields, relations, rules, hooks and actions. Pure declarations, no I/O."""

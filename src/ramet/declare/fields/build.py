@@ -1,0 +1,139 @@
+"""From an annotation to a field."""
+
+from __future__ import annotations
+
+import enum
+import types
+from datetime import date, datetime
+from decimal import Decimal as Number
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from ramet.declare.fields.base import Field, Marks
+from ramet.declare.fields.boolean import Boolean
+from ramet.declare.fields.date import Date
+from ramet.declare.fields.datetime import DateTime
+from ramet.declare.fields.decimal import Decimal
+from ramet.declare.fields.email import EmailAddress
+from ramet.declare.fields.enumeration import Enumeration
+from ramet.declare.fields.float import Float
+from ramet.declare.fields.integer import HIGHEST, LOWEST, Integer
+from ramet.declare.fields.json import JsonValue
+from ramet.declare.fields.list import ListOf
+from ramet.declare.fields.reference import Reference
+from ramet.declare.fields.text import Text
+from ramet.declare.fields.url import WebAddress
+from ramet.declare.types import (
+    Digits,
+    EmailFormat,
+    Help,
+    Hidden,
+    Items,
+    JsonFormat,
+    Length,
+    Pattern,
+    Range,
+    ReadOnly,
+    Ref,
+    Unique,
+    UrlFormat,
+    WriteOnce,
+)
+
+KNOWN = "str, int, float, bool, Decimal, date, datetime, Literal, Enum, Email, Url, Json, list[...] or a str with Ref"
+
+
+def build_field(annotation: Any) -> Field:
+    """The field that an annotation declares. Raises ValueError with a sentence on what to mend."""
+    kind, words, optional = _unfold(annotation)
+    found = {type(word): word for word in words}
+    field = _field_of(kind, found)
+    field.optional = optional or isinstance(field, JsonValue)  # JSON has a null of its own
+    field.marks = Marks(
+        unique=Unique in found,
+        hidden=Hidden in found,
+        read_only=ReadOnly in found,
+        write_once=WriteOnce in found,
+        help=found[Help].text if Help in found else "",
+    )
+    return field
+
+
+def _unfold(annotation: Any) -> tuple[Any, list[Any], bool]:
+    """Takes `Annotated` and `| None` apart: the bare type, the words beside it, whether null is allowed."""
+    words: list[Any] = []
+    optional = False
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            words.extend(_word(word) for word in more)
+        elif get_origin(annotation) in (Union, types.UnionType):
+            members = [member for member in get_args(annotation) if member is not types.NoneType]
+            if len(members) != 1 or len(members) == len(get_args(annotation)):
+                raise ValueError("a field has one type, or one type and None; use Json for a mixture")
+            annotation = members[0]
+            optional = True
+        else:
+            return annotation, words, optional
+
+
+def _word(word: Any) -> Any:
+    return word() if isinstance(word, type) and issubclass(word, msgspec.Struct) else word
+
+
+def _field_of(kind: Any, words: dict[type, Any]) -> Field:
+    if JsonFormat in words:
+        return JsonValue(words[JsonFormat].max_bytes)
+    if get_origin(kind) is Literal:
+        values = get_args(kind)
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError("the values of a Literal are texts")
+        return Enumeration(values)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        raise ValueError(f"write Literal[{', '.join(repr(member.value) for member in kind)}] instead of an Enum")
+    if get_origin(kind) is list:
+        (inner,) = get_args(kind)
+        return ListOf(build_field(inner), words[Items].max if Items in words else 100)
+    if kind is str:
+        return _text(words)
+    if kind is int:
+        limits = words.get(Range, Range())
+        return Integer(LOWEST if limits.min is None else int(limits.min), HIGHEST if limits.max is None else int(limits.max))
+    if kind is float:
+        limits = words.get(Range, Range())
+        return Float(
+            None if limits.min is None else float(limits.min), None if limits.max is None else float(limits.max)
+        )
+    if kind is Number:
+        return _decimal(words)
+    simple: dict[Any, type[Field]] = {bool: Boolean, date: Date, datetime: DateTime}
+    if kind in simple:
+        return simple[kind]()
+    name = getattr(kind, "__name__", repr(kind))
+    raise ValueError(f"{name} is not a type Ramet stores; use {KNOWN}")
+
+
+def _text(words: dict[type, Any]) -> Field:
+    if Ref in words:
+        ref = words[Ref]
+        target = ref.target if isinstance(ref.target, str) else ref.target.__name__
+        return Reference(target, ref.on_delete)
+    if EmailFormat in words:
+        return EmailAddress()
+    if UrlFormat in words:
+        return WebAddress()
+    length = words.get(Length, Length())
+    if not 0 <= length.min <= length.max or length.max < 1:
+        raise ValueError(f"Length({length.min}, {length.max}) allows no text; give a least and a greatest length")
+    pattern = words[Pattern].expression if Pattern in words else None
+    return Text(length.min, length.max, pattern)
+
+
+def _decimal(words: dict[type, Any]) -> Field:
+    digits = words.get(Digits, Digits())
+    if not 0 <= digits.places <= digits.total <= 18 or digits.total < 1:
+        raise ValueError(f"Digits({digits.total}, {digits.places}) is not possible; at most 18 in all, fewer after the point")
+    limits = words.get(Range, Range())
+    least, most = (None if bound is None else Number(str(bound)) for bound in (limits.min, limits.max))
+    return Decimal(digits.total, digits.places, least, most)

@@ -1,0 +1,121 @@
+"""The base of every resource, and the marks for its actions and hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar, overload
+
+import msgspec
+
+from ramet.declare.rules import Access, owner_only
+from ramet.declare.types import Index
+
+EPOCH = datetime.min
+Moment = Literal["create", "update", "delete"]
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+
+class Resource(msgspec.Struct, kw_only=True):
+    """One kind of record. A subclass is the declaration, the record's type in hooks and actions, and its encoder.
+
+    Every record has `id` (UUIDv7), `owner` (the id of the user who made it), `created_at`, `updated_at` (UTC) and
+    `version` (counts from 1). The class variables below declare the rest.
+    """
+
+    id: str = ""
+    owner: str | None = None
+    created_at: datetime = EPOCH
+    updated_at: datetime = EPOCH
+    version: int = 0
+
+    access: ClassVar[Access] = owner_only()
+    indexes: ClassVar[Sequence[Index]] = ()
+    search: ClassVar[Sequence[str]] = ()
+    """Text fields that `q=` searches."""
+    cache: ClassVar[float] = 0
+    """Seconds a list or record may be served from caches, which changes empty at once; 0 means never."""
+    path: ClassVar[str] = ""
+    """The last part of its address; made from the class name when empty."""
+    sort: ClassVar[str] = "-created_at"
+    """The order of a list that asks for none."""
+    require_match: ClassVar[bool] = False
+    """Whether changes must send `If-Match`."""
+    operations: ClassVar[Sequence[str]] = ("list", "get", "create", "update", "delete")
+    """What the interfaces offer."""
+
+
+class Action:
+    """A declared action: `function` is what runs; the catalog reads its signature."""
+
+    def __init__(
+        self, function: Any, reads: bool, transaction: bool, path: str, public: bool, limit: str, status: int
+    ) -> None:
+        self.on_collection = isinstance(function, classmethod)
+        self.function: Any = function.__func__ if isinstance(function, classmethod) else function
+        self.reads = reads
+        self.transaction = transaction
+        self.path = path
+        self.public = public
+        self.limit = limit
+        self.status = status
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self.function.__get__(owner if instance is None and self.on_collection else instance, owner)
+
+
+@overload
+def action(function: F, /) -> F: ...
+@overload
+def action(
+    *,
+    reads: bool = ...,
+    transaction: bool = ...,
+    path: str = ...,
+    public: bool = ...,
+    limit: str = ...,
+    status: int = ...,
+) -> Callable[[F], F]: ...
+def action(
+    function: Any = None,
+    /,
+    *,
+    reads: bool = False,
+    transaction: bool = True,
+    path: str = "",
+    public: bool = False,
+    limit: str = "general",
+    status: int = 200,
+) -> Any:
+    """Declares an action: on a record for a method, on the collection for a class method.
+
+    Parameters after `ctx` are its JSON input, the return annotation its output (a resource, a Struct, None or JSON).
+    It runs in one write transaction; with `reads=True` in none, by GET; with `transaction=False` by POST in none, for
+    slow work that opens short ones with `ctx.atomically`. `public` lets strangers in whatever the rules say; `path`
+    replaces the address below /api/v1; `limit` names the rate-limit class; `status` is that of success.
+    """
+    if function is not None:
+        return Action(function, reads, transaction, path, public, limit, status)
+    return lambda inner: Action(inner, reads, transaction, path, public, limit, status)
+
+
+class Hook:
+    """A declared hook: `when` is before or after, `moments` the kinds of change."""
+
+    def __init__(self, function: Any, when: Literal["before", "after"], moments: tuple[Moment, ...]) -> None:
+        self.function = function
+        self.when = when
+        self.moments = moments
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self.function.__get__(instance, owner)
+
+
+def before(*moments: Moment) -> Callable[[F], F]:
+    """Runs the method in the transaction, before the change is stored; it may change `self` or raise to refuse."""
+    return lambda function: Hook(function, "before", moments)  # type: ignore[return-value]  # a descriptor that calls as F does
+
+
+def after(*moments: Moment) -> Callable[[F], F]:
+    """Runs the method after the commit, driven by the change log: at least once, also when the process was killed."""
+    return lambda function: Hook(function, "after", moments)  # type: ignore[return-value]  # a descriptor that calls as F does

@@ -1,0 +1,1 @@
+"""REST: requests to operations, answers to responses. Nothing is decided here."""

@@ -1,0 +1,84 @@
+"""From a finished answer to a response: validators, caching, coding, timing and limits as headers."""
+
+from __future__ import annotations
+
+from ramet.cache.near import NearCache
+from ramet.interfaces.http.compression import MIN_SIZE, compress
+from ramet.interfaces.http.conditional import not_modified, with_encoding
+from ramet.interfaces.http.negotiation import choose_encoding
+from ramet.interfaces.transport.request import Request, Response
+from ramet.operations.operation import Operation, Result
+from ramet.operations.pipeline import STAGES
+
+PRIVATE = ("cache-control", "private, no-cache")
+PUBLIC = ("cache-control", "public, max-age=0, s-maxage=1, stale-while-revalidate=30")
+NO_STORE = ("cache-control", "no-store")
+JSON = ("content-type", "application/json")
+NO_SNIFF = ("x-content-type-options", "nosniff")
+VARY = ("vary", "accept-encoding, authorization, cookie")
+_NAMES = tuple(f"{stage};dur=" for stage in STAGES)
+
+
+class Answers:
+    """Renders results. Coded forms of cached bodies are kept beside them."""
+
+    def __init__(self, near: NearCache) -> None:
+        self._near = near
+
+    def respond(self, request: Request, operation: Operation, result: Result) -> Response:
+        reading = request.method in ("GET", "HEAD")
+        body = result.body
+        encoding = choose_encoding(request.header("accept-encoding"), small=len(body) < MIN_SIZE)
+        headers = self._headers(result, encoding, reading)
+        headers.append(("ramet-cache", result.cache))
+        headers.append(("server-timing", timing(operation.marks)))
+        if operation.allowance is not None:
+            headers += operation.allowance.headers()
+        if result.position:
+            headers.append(("ramet-position", result.position))
+        headers += operation.exchange.headers
+        if reading and result.etag and not_modified(request.header("if-none-match"), result.etag):
+            return Response(304, headers)
+        if encoding:
+            body = self._coded(result, encoding)
+        return Response(result.status, headers, body)
+
+    def _headers(self, result: Result, encoding: str, reading: bool) -> list[tuple[str, str]]:
+        entry = result.entry
+        if entry is None:
+            return _make_headers(result, encoding, reading)
+        headers = entry.headers.get(encoding)
+        if headers is None:
+            headers = entry.headers[encoding] = _make_headers(result, encoding, reading)
+        return headers.copy()
+
+    def _coded(self, result: Result, encoding: str) -> bytes:
+        entry = result.entry
+        if entry is None:
+            return compress(result.body, encoding)
+        coded = entry.variants.get(encoding)
+        if coded is None:
+            coded = entry.variants[encoding] = compress(result.body, encoding, cached=True)
+            self._near.grew(result.key, entry, len(coded))
+        return coded
+
+
+def _make_headers(result: Result, encoding: str, reading: bool) -> list[tuple[str, str]]:
+    headers = [NO_SNIFF, VARY]
+    if result.body:
+        headers.append(JSON)
+    if result.etag:
+        headers.append(("etag", with_encoding(result.etag, encoding)))
+    if encoding:
+        headers.append(("content-encoding", encoding))
+    headers.append((PUBLIC if result.public else PRIVATE) if reading else NO_STORE)
+    if result.replayed:
+        headers.append(("idempotency-replayed", "true"))
+    return headers
+
+
+def timing(marks: list[float]) -> str:
+    """`Server-Timing`: milliseconds of each stage that was passed."""
+    return ", ".join(
+        [f"{name}{(end - start) * 1e3:.3f}" for name, start, end in zip(_NAMES, marks, marks[1:], strict=False)]
+    )

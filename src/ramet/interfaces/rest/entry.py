@@ -1,0 +1,250 @@
+"""Where a request enters: who sent it, which operation it means, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+from ramet.errors import Problem
+from ramet.identity import cookies
+from ramet.interfaces.http.conditional import parse_etags
+from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.http.negotiation import choose_media, require_json
+from ramet.interfaces.http.problems import render
+from ramet.interfaces.http.tracing import request_id, trace
+from ramet.interfaces.rest.answers import Answers
+from ramet.interfaces.rest.batch import Part, read_batch, split_path
+from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
+from ramet.interfaces.transport.request import Request, Response
+from ramet.limits.addresses import Addresses, ClientAddress
+from ramet.limits.overload import InFlight
+from ramet.observe import Crashed, Observer, RequestDone
+from ramet.operations.batching import Batching
+from ramet.operations.operation import Exchange, Operation
+from ramet.operations.pipeline import Pipeline
+from ramet.settings import Settings
+
+Plain = Callable[[Request], Awaitable[Response]]
+MAX_KEY = 255
+
+
+class Rest:
+    """The handler of all HTTP requests. `plain` are addresses that are no operations: pages, health, metrics.
+
+    `vital` ones among them are answered whatever the load.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        pipeline: Pipeline,
+        batching: Batching,
+        queries: Queries,
+        answers: Answers,
+        cors: Cors,
+        addresses: Addresses,
+        in_flight: InFlight,
+        observer: Observer,
+        settings: Settings,
+        plain: dict[str, Plain],
+        vital: frozenset[str],
+    ) -> None:
+        self._routes = routes
+        self._pipeline = pipeline
+        self._batching = batching
+        self._queries = queries
+        self._answers = answers
+        self._cors = cors
+        self._addresses = addresses
+        self._in_flight = in_flight
+        self._observer = observer
+        self._settings = settings
+        self._plain = plain
+        self._vital = vital
+        self._own_origins = {settings.public_url} if settings.public_url else set()
+
+    async def __call__(self, request: Request) -> Response:
+        """Answers one request and tells what became of it. Never raises for what a caller sent."""
+        started = perf_counter()
+        header = request.header
+        address = self._addresses.client(
+            request.peer, header("x-forwarded-for") or "", header("forwarded") or ""
+        )
+        identifier = request_id(header("x-request-id"))
+        done = RequestDone("unknown", request.method, request.path, 0, 0.0, 0, "", None, address.address, identifier, "", "")
+        done.trace_id = trace(header("traceparent"))[0]
+        try:
+            self._in_flight.enter(address.address, vital=request.path in self._vital)
+            try:
+                response = await self._answer(request, address, done)
+            finally:
+                self._in_flight.leave()
+        except Problem as problem:
+            response = self._refuse(problem, done)
+        except Exception as error:
+            self._observer.emit(Crashed(done.operation, identifier, error))
+            response = self._refuse(Problem("internal"), done)
+        response.headers.append(("x-request-id", identifier))
+        if self._cors.enabled:
+            response.headers += self._cors.headers(header("origin"))
+        done.status = response.status
+        done.size = len(response.body)
+        done.seconds = perf_counter() - started
+        self._observer.emit(done)
+        return response
+
+    async def _answer(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
+        if request.flaw is not None:
+            raise request.flaw
+        path = request.path
+        match = self._routes.match(path)
+        if match is None:
+            return await self._answer_other(request, address, done)
+        method = "GET" if request.method == "HEAD" else request.method
+        target = match.route.targets.get(method)
+        if target is None:
+            return self._answer_options(request, match, done)
+        done.operation = target.name
+        choose_media(request.header("accept"))
+        operation = await self._operation(request, target, match.record_id, address)
+        try:
+            result = await self._pipeline.run(operation)
+        finally:
+            done.caller = operation.caller.id
+        done.cache = result.cache
+        response = self._answers.respond(request, operation, result)
+        if result.location:
+            response.headers.append(("location", f"{PREFIX}/{target.info.path}/{result.location}"))
+        return response
+
+    async def _operation(
+        self, request: Request, target: Target, record_id: str, address: ClientAddress
+    ) -> Operation:
+        header = request.header
+        operation = Operation(kind=target.kind, name=target.name, info=target.info, action=target.action, id=record_id)
+        operation.exchange = exchange = Exchange(address.address, address.group)
+        self._identify(request, operation)
+        kind = target.kind
+        if kind == "list" or kind == "get":
+            operation.query = self._queries.read(target.info, request.query, kind == "get")
+            return operation
+        if request.query:
+            raise Problem("invalid_query", "This operation takes no parameters in its address.")
+        exchange.cookies = header("cookie")
+        exchange.agent = header("user-agent") or ""
+        if_match = header("if-match")
+        if if_match is not None:
+            operation.match = _match(if_match)
+        operation.idempotency_key = _idempotency_key(header("idempotency-key"))
+        if request.method in ("POST", "PATCH", "PUT"):
+            body = await request.body(self._settings.body_limit)
+            if body or kind != "action":
+                require_json(header("content-type"), header("content-encoding"))
+            operation.input = body
+        return operation
+
+    def _identify(self, request: Request, operation: Operation) -> None:
+        """Finds the token: a header wins over a cookie, and a cookie only counts on our own pages."""
+        authorization = request.header("authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Problem("invalid_token", "Authorization takes `Bearer <access token>`.")
+            operation.token = token.strip()
+            return
+        cookie = request.header("cookie")
+        if cookie is None:
+            return
+        access, refresh = cookies.read(cookie)
+        if access is None and refresh is None:
+            return
+        header = request.header
+        if cookies.cross_site(
+            request.method,
+            header("sec-fetch-site"),
+            header("origin"),
+            header("host"),
+            request.scheme,
+            self._cors.origins | self._own_origins,
+        ):
+            raise Problem("cross_site")
+        operation.exchange.browser = True
+        operation.token, operation.via = access, "cookie"
+
+    async def _answer_other(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
+        plain = self._plain.get(request.path)
+        if plain is not None:
+            done.operation = request.path
+            if request.method not in ("GET", "HEAD"):
+                raise Problem("method_not_allowed", headers=[("allow", "GET, HEAD")])
+            return await plain(request)
+        if request.path == BATCH:
+            done.operation = "batch"
+            if request.method != "POST":
+                raise Problem("method_not_allowed", headers=[("allow", "OPTIONS, POST")])
+            return await self._answer_batch(request, address)
+        raise Problem("not_found")
+
+    def _answer_options(self, request: Request, match: Match, done: RequestDone) -> Response:
+        """OPTIONS and preflights; any other method is not allowed here."""
+        allow = match.route.allow
+        done.operation = "options"
+        preflight = self._cors.preflight(request, allow.split(", "))
+        if preflight is not None:
+            return preflight
+        if request.method == "OPTIONS":
+            return Response(204, [("allow", allow)])
+        raise Problem("method_not_allowed", headers=[("allow", allow)])
+
+    async def _answer_batch(self, request: Request, address: ClientAddress) -> Response:
+        require_json(request.header("content-type"), request.header("content-encoding"))
+        batch = read_batch(await request.body(self._settings.body_limit), self._settings.batch_limit)
+        carrier = Operation(kind="action", name="batch", info=next(iter(self._routes)).info)
+        carrier.exchange = Exchange(address.address, address.group)
+        self._identify(request, carrier)
+        operations = [self._part(part, number, carrier) for number, part in enumerate(batch.operations)]
+        result = await (self._batching.together if batch.atomic else self._batching.each)(operations)
+        return self._answers.respond(request, carrier, result)
+
+    def _part(self, part: Part, number: int, carrier: Operation) -> Operation:
+        path, query = split_path(part.path)
+        match = self._routes.match(path)
+        target = match.route.targets.get(part.method) if match is not None else None
+        if match is None or target is None:
+            raise Problem("invalid_input", f"Operation {number}: there is no {part.method} {path[:200]} here.")
+        operation = Operation(
+            kind=target.kind, name=target.name, info=target.info, action=target.action, id=match.record_id
+        )
+        operation.exchange = Exchange(carrier.exchange.address, carrier.exchange.group)
+        operation.token, operation.via = carrier.token, carrier.via
+        if target.kind in ("list", "get"):
+            operation.query = self._queries.read(target.info, query, target.kind == "get")
+        else:
+            operation.input = part.body
+            operation.match = _match(part.if_match) if part.if_match else None
+            operation.idempotency_key = _idempotency_key(part.idempotency_key or None)
+        return operation
+
+    def _refuse(self, problem: Problem, done: RequestDone) -> Response:
+        done.code = problem.kind.code
+        return render(problem)
+
+
+def _match(header: str) -> tuple[str, ...] | None:
+    """The strong tags of `If-Match`; None for `*`, which any stored record meets."""
+    tags = parse_etags(header, "if-match")
+    if any(tag == "*" for _, tag in tags):
+        return None
+    return tuple(tag for weak, tag in tags if not weak)
+
+
+def _idempotency_key(header: str | None) -> str:
+    if header is None:
+        return ""
+    if not (1 <= len(header) <= MAX_KEY and header.isascii() and header.isprintable()):
+        raise Problem("invalid_header", f"`idempotency-key` takes 1 to {MAX_KEY} printable ASCII characters.")
+    return header
+
+

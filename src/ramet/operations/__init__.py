@@ -1,0 +1,1 @@
+"""The heart: every interface makes operations, and one pipeline runs them."""

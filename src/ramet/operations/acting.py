@@ -1,0 +1,135 @@
+"""Declared actions: on a record or a collection, with typed input and output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ramet.data.store import Transaction
+from ramet.declare.actions import ActionInfo
+from ramet.declare.resource import Resource
+from ramet.errors import Problem
+from ramet.operations.authority import Permit
+from ramet.operations.changing import Changing
+from ramet.operations.context import Context
+from ramet.operations.core import Core
+from ramet.operations.idempotency import Idempotency
+from ramet.operations.inputs import decode_input
+from ramet.operations.operation import Operation, Result
+from ramet.operations.writing import Writing
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Acting:
+    """Serves `action`. An action on a record that returns nothing of its own stores what it changed in `self`."""
+
+    def __init__(self, core: Core, writing: Writing, changing: Changing, idempotency: Idempotency) -> None:
+        self._core = core
+        self._writing = writing
+        self._changing = changing
+        self._idempotency = idempotency
+        self._decoders = {
+            (info.name, action.name): msgspec.json.Decoder(action.input)
+            for info in core.catalog
+            for action in info.actions.values()
+        }
+
+    def plan(self, operation: Operation) -> dict[str, Any]:
+        """The checked inputs by parameter name. Raises Problem with every fault."""
+        action = _action(operation)
+        decoder = self._decoders[operation.info.name, action.name]
+        source = operation.input if action.fields or operation.input else None
+        checked = [field for field in action.fields.values() if field.checked]
+        given = decode_input(source, decoder, action.fields, checked)
+        values = {name: getattr(given, name) for name in given.__struct_fields__}
+        return {
+            name: action.fields[name].initial() if value is msgspec.UNSET else value for name, value in values.items()
+        }
+
+    def authorize(self, operation: Operation, values: dict[str, Any]) -> Permit:
+        """The permit of the action. Raises Problem when there can be none."""
+        action = _action(operation)
+        permit = self._core.authority.action(operation.info, action, operation.caller)
+        if not action.public:
+            self._core.authority.require(permit, operation.caller)
+        return permit
+
+    def find(self, operation: Operation, permit: Permit) -> Result | None:
+        """Actions are never answered from a cache."""
+        return None
+
+    async def execute(self, operation: Operation, values: dict[str, Any], permit: Permit) -> Result:
+        """Runs the action in the transaction it declares."""
+        action = _action(operation)
+        if action.reads or not action.transaction:
+            return await self._run(None, operation, action, values, permit)
+
+        async def work(tx: Transaction) -> Result:
+            return await self.apply(tx, operation, values, permit)
+
+        return await self._core.store.write(work)
+
+    async def apply(self, tx: Transaction, operation: Operation, values: dict[str, Any], permit: Permit) -> Result:
+        """Runs the action in a transaction that is open."""
+
+        async def work(tx: Transaction) -> Result:
+            return await self._run(tx, operation, _action(operation), values, permit)
+
+        result = await self._idempotency.once(tx, operation, work)
+        if not result.replayed:
+            result.position = str(tx.position or "")
+        return result
+
+    async def _run(
+        self, tx: Transaction | None, operation: Operation, action: ActionInfo, values: dict[str, Any], permit: Permit
+    ) -> Result:
+        context = Context(self._core, self._writing, operation.caller, tx, operation.exchange)
+        if action.on_collection:
+            output = await action.action.function(operation.info.cls, context, **values)
+            return self._answer(operation, action, output)
+        info = operation.info
+        codec = self._core.reads[info.name].codec
+        row = await self._row(tx, operation, permit)
+        record = codec.load(row)
+        if operation.match is not None and f'"{record.version}"' not in operation.match:
+            raise Problem("version_mismatch")
+        output = await action.action.function(record, context, **values)
+        if tx is not None:
+            row = await self._writing.save(tx, info, row, record, permit)
+            if output is record:
+                read = self._core.authority.permit(info, "read", operation.caller)
+                return self._changing.answer(info, row, read)
+        return self._answer(operation, action, output)
+
+    async def _row(self, tx: Transaction | None, operation: Operation, permit: Permit) -> Any:
+        """The record's row. Not readable is 404; readable but not for this action is 403."""
+        info, caller = operation.info, operation.caller
+        for attempt in (permit, self._core.authority.permit(info, "read", caller)):
+            statement = self._core.reads[info.name].full_plan(attempt.guard)
+            values = {"id": operation.id, **attempt.values}
+            fetch = self._core.store.fetch if tx is None else tx.fetch
+            rows = await fetch(statement, values)
+            if rows and attempt is permit:
+                return rows[0]
+            if rows:
+                raise Problem("forbidden")
+        raise Problem("not_found")
+
+    def _answer(self, operation: Operation, action: ActionInfo, output: Any) -> Result:
+        if output is None:
+            return Result(b"", 204)
+        if isinstance(output, Resource):
+            info = self._core.catalog.of(type(output))
+            row = self._core.reads[info.name].codec.bind_record(output)
+            result = self._changing.answer(info, row, self._core.authority.permit(info, "read", operation.caller))
+            result.status = action.status
+            return result
+        return Result(_encode(output), action.status)
+
+
+def _action(operation: Operation) -> ActionInfo:
+    if operation.action is None:
+        raise RuntimeError(f"{operation.name} is an action without a declaration.")
+    return operation.action

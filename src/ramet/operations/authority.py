@@ -1,0 +1,121 @@
+"""May they: the rules of each resource compiled once, and bound to a caller for one operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ramet.access.bind import Grant, RulePlan, compile_rule
+from ramet.access.masking import UNMASKED, MaskGrant, MaskPlan
+from ramet.access.sql import Columns, to_sql
+from ramet.access.validate import validate
+from ramet.data.reads import Guard
+from ramet.declare.actions import ActionInfo
+from ramet.declare.catalog import Catalog, ResourceInfo
+from ramet.errors import Problem
+from ramet.identity.caller import Caller
+
+VERBS = ("read", "create", "update", "delete")
+UNGUARDED = Guard(identity="all", condition=None)
+NOTHING: frozenset[str] = frozenset()
+
+
+class Permit:
+    """What one caller may do with one resource by one rule.
+
+    `guard` is the SQL to add and `values` its parameters; `refused` means no record at all, `always` every record;
+    `key` holds exactly the attributes of the caller that the rules read; `tags` are those of a list by this rule;
+    `reads_fields` are the fields the rule looks at, `closed` those that the caller may not filter or sort by.
+    """
+
+    __slots__ = ("_grant", "_mask", "always", "closed", "guard", "key", "reads_fields", "refused", "tags")
+
+    def __init__(
+        self, guard: Guard, grant: Grant | None, mask: MaskGrant, key: Any, tags: tuple[str, ...]
+    ) -> None:
+        self._grant = grant
+        self._mask = mask
+        self.guard = guard
+        self.key = key
+        self.tags = tags
+        self.closed = mask.closed
+        if grant is None:
+            self.refused, self.always, self.reads_fields = False, True, NOTHING
+        else:
+            variant = grant.variant
+            self.refused, self.always, self.reads_fields = variant.never, variant.always, variant.reads_fields
+
+    @property
+    def values(self) -> dict[str, Any]:
+        values = {} if self._grant is None else self._grant.parameters
+        for grant in self._mask.conditional.values():
+            values.update(grant.parameters)
+        return values
+
+
+class Authority:
+    """Binds rules to callers. Guards are compiled once for each variant of a rule.
+
+    Raises DeclarationError for rules that name what does not exist.
+    """
+
+    def __init__(self, catalog: Catalog, columns: Columns) -> None:
+        self._columns = columns
+        self._rules: dict[tuple[str, str], RulePlan] = {}
+        self._masks: dict[str, MaskPlan] = {}
+        self._write_masks: dict[str, MaskPlan] = {}
+        self._guards: dict[Any, Guard] = {}
+        for info in catalog:
+            validate(info, catalog)
+            for verb in VERBS:
+                self._rules[info.name, verb] = compile_rule(getattr(info.access, verb), info.name)
+            for action in info.actions.values():
+                rule = info.access.action(action.name, on_collection=action.on_collection)
+                self._rules[info.name, f"action:{action.name}"] = compile_rule(rule, info.name)
+            self._masks[info.name] = MaskPlan(info.access.fields, info.name)
+            self._write_masks[info.name] = MaskPlan(info.access.write_fields, info.name)
+
+    def permit(self, info: ResourceInfo, verb: str, caller: Caller) -> Permit:
+        """What `caller` may do. The system may do everything."""
+        if caller.via == "system":
+            return Permit(UNGUARDED, None, UNMASKED, "system", (info.name,))
+        grant = self._rules[info.name, verb].bind(caller)
+        mask = self._masks[info.name].bind(caller)
+        identity: Any = (info.name, verb, grant.variant.identifier)
+        if mask is not UNMASKED:
+            shown = tuple((name, inner.variant.fingerprint) for name, inner in mask.conditional.items())
+            identity = (*identity, mask.always_hidden, shown)
+        guard = self._guards.get(identity)
+        if guard is None:
+            guard = self._guards[identity] = self._guard(grant, mask, identity)
+        return Permit(guard, grant, mask, (grant.key, mask.key), _tags(info, grant, mask, caller))
+
+    def action(self, info: ResourceInfo, action: ActionInfo, caller: Caller) -> Permit:
+        """What `caller` may do with an action."""
+        return self.permit(info, f"action:{action.name}", caller)
+
+    def require(self, permit: Permit, caller: Caller) -> None:
+        """Raises when the rule leaves the caller nothing: 401 for strangers, 403 for the signed-in."""
+        if permit.refused:
+            raise Problem("forbidden" if caller.id is not None else "unauthenticated")
+
+    def unwritable(self, info: ResourceInfo, caller: Caller) -> frozenset[str]:
+        """The fields that the caller may not give a value."""
+        if caller.via == "system":
+            return NOTHING
+        return self._write_masks[info.name].bind(caller).closed
+
+    def _guard(self, grant: Grant, mask: MaskGrant, identity: Any) -> Guard:
+        variant = grant.variant
+        condition = None if variant.always else to_sql(variant, self._columns)
+        nulled = tuple((name, to_sql(inner.variant, self._columns)) for name, inner in mask.conditional.items())
+        return Guard(identity, condition, mask.always_hidden, nulled)
+
+
+def _tags(info: ResourceInfo, grant: Grant, mask: MaskGrant, caller: Caller) -> tuple[str, ...]:
+    """Whose changes can alter a list by this rule: the finest tag for the resource, and those read by `exists`."""
+    variant = grant.variant
+    own = f"{info.name}:owner:{caller.id}" if variant.owner_bound else info.name
+    others = set(variant.reads_resources)
+    for inner in mask.conditional.values():
+        others |= inner.variant.reads_resources
+    return (own, *others) if others else (own,)

@@ -1,0 +1,97 @@
+"""Many operations in one request: in one transaction, or each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ramet.data.store import Transaction
+from ramet.errors import Fault, Problem
+from ramet.operations.core import Core
+from ramet.operations.handlers import Handlers
+from ramet.operations.operation import Operation, Result
+from ramet.operations.pipeline import Pipeline
+
+
+class Outcome(msgspec.Struct, omit_defaults=True):
+    """What became of one operation of a batch."""
+
+    status: int
+    etag: str = ""
+    location: str = ""
+    body: msgspec.Raw | dict[str, Any] | None = None
+
+
+class Batching:
+    """Each operation passes the whole pipeline, and counts against the limits, by itself."""
+
+    def __init__(self, core: Core, pipeline: Pipeline, handlers: Handlers) -> None:
+        self._core = core
+        self._pipeline = pipeline
+        self._handlers = handlers
+
+    async def each(self, operations: Sequence[Operation]) -> Result:
+        """Runs one after the other; one that is refused changes nothing and stops nothing."""
+        outcomes = []
+        position = ""
+        for operation in operations:
+            try:
+                result = await self._pipeline.run(operation)
+            except Problem as problem:
+                outcomes.append(Outcome(problem.status, body=problem.as_document()))
+            else:
+                position = result.position or position
+                outcomes.append(_outcome(result))
+        return Result(msgspec.json.encode({"results": outcomes}), position=position)
+
+    async def together(self, operations: Sequence[Operation]) -> Result:
+        """Runs all in one transaction. The first refusal undoes everything and is the answer."""
+        prepared = []
+        for number, operation in enumerate(operations):
+            applies = self._handlers.applies(operation)
+            if applies is None:
+                raise Problem(
+                    "invalid_input",
+                    faults=[Fault(f"/operations/{number}", "not_atomic", "Only changes can share a transaction.")],
+                )
+            with _Placed(number):
+                _, plan, permit = self._pipeline.prepare(operation)
+            prepared.append((applies, operation, plan, permit))
+
+        async def work(tx: Transaction) -> tuple[list[Outcome], str]:
+            outcomes = []
+            for number, (applies, operation, plan, permit) in enumerate(prepared):
+                with _Placed(number):
+                    outcomes.append(_outcome(await applies.apply(tx, operation, plan, permit)))
+            return outcomes, str(tx.position or "")
+
+        outcomes, position = await self._core.store.write(work)
+        return Result(msgspec.json.encode({"results": outcomes}), position=position)
+
+
+class _Placed:
+    """Says in a problem which operation it came from."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Problem):
+            where = f"/operations/{self._number}"
+            faults = [Fault(f"{where}/body{fault.pointer}", fault.code, fault.detail) for fault in error.faults]
+            raise Problem(
+                error.kind.code,
+                f"Operation {self._number}: {error.detail}",
+                faults=faults or [Fault(where, error.kind.code, error.detail)],
+                retry_after=error.retry_after,
+                headers=error.headers,
+            ) from error
+
+
+def _outcome(result: Result) -> Outcome:
+    body = msgspec.Raw(result.body) if result.body else None
+    return Outcome(result.status, result.etag, result.location, body)

@@ -1,0 +1,73 @@
+"""The parts that carry operations out, put together once for each running application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import uuid_utils
+
+from ramet.cache.near import NearCache
+from ramet.changes.feed import Feed
+from ramet.data.engine import Engine
+from ramet.data.reads import Reads
+from ramet.data.schema import Schema
+from ramet.data.store import Store
+from ramet.data.writes import Writes
+from ramet.declare.catalog import Catalog
+from ramet.observe import Observer
+from ramet.operations.authority import Authority
+from ramet.operations.cursors import Cursors
+from ramet.settings import Settings
+
+
+T = TypeVar("T")
+
+
+class Core:
+    """What handlers share. `now` gives microseconds since 1970; `parts` are objects that actions ask for by type."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        schema: Schema,
+        engine: Engine,
+        store: Store,
+        feed: Feed,
+        near: NearCache,
+        authority: Authority,
+        cursors: Cursors,
+        settings: Settings,
+        observer: Observer,
+        now: Callable[[], int],
+    ) -> None:
+        self.catalog = catalog
+        self.schema = schema
+        self.engine = engine
+        self.store = store
+        self.feed = feed
+        self.near = near
+        self.authority = authority
+        self.cursors = cursors
+        self.settings = settings
+        self.observer = observer
+        self.now = now
+        self.parts: dict[type[Any], Any] = {}
+        self.reads = {info.name: Reads(info, schema.tables[info.name], engine) for info in catalog}
+        self.writes = {info.name: Writes(info, schema.tables[info.name], engine) for info in catalog}
+
+    def moment(self) -> Any:
+        """The present as the engine stores it."""
+        return self.engine.moment(self.now())
+
+    def new_id(self) -> str:
+        """A UUIDv7: unique, and in the order of time."""
+        return str(uuid_utils.uuid7())
+
+    def part(self, kind: type[T]) -> T:
+        """The application's object of a type, given to `App(parts=[...])` or by Ramet itself."""
+        found = self.parts.get(kind)
+        if found is None:
+            raise LookupError(f"There is no {kind.__name__} in this application: add one to App(parts=[...]).")
+        return found  # type: ignore[no-any-return]  # stored under its own type

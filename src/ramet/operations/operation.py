@@ -1,0 +1,70 @@
+"""What is asked for, and what comes of it, whatever interface asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from ramet.cache.near import Entry
+from ramet.data.query import Query
+from ramet.declare.actions import ActionInfo
+from ramet.declare.catalog import ResourceInfo
+from ramet.identity.caller import ANONYMOUS, Caller
+
+Kind = Literal["list", "get", "create", "update", "replace", "delete", "action", "batch"]
+READS = frozenset({"list", "get"})
+NO_QUERY = Query(key="")
+
+
+class Exchange(msgspec.Struct, gc=False):
+    """What an operation may know of the request that carried it, and what it adds to the answer."""
+
+    address: str = ""
+    group: str = ""
+    cookies: str | None = None
+    browser: bool = False
+    agent: str = ""
+    headers: list[tuple[str, str]] = []
+
+
+class Operation(msgspec.Struct, kw_only=True, gc=False):
+    """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows.
+
+    The stages of the pipeline fill `caller`, `allowance` and `marks` (seconds at the end of each stage).
+    """
+
+    kind: Kind
+    name: str
+    info: ResourceInfo
+    action: ActionInfo | None = None
+    id: str = ""
+    query: Query = NO_QUERY
+    input: bytes | Mapping[str, Any] | None = None
+    match: tuple[str, ...] | None = None
+    idempotency_key: str = ""
+    token: str | None = None
+    via: Literal["bearer", "cookie"] = "bearer"
+    exchange: Exchange = msgspec.field(default_factory=Exchange)
+    caller: Caller = ANONYMOUS
+    allowance: Any = None
+    marks: list[float] = []
+
+
+class Result(msgspec.Struct, gc=False):
+    """A finished answer. `body` is JSON; `cache` tells where it came from; `location` names what was made.
+
+    `public` says that every caller would get the same; `key` is that of `entry` in the near cache, when it is kept.
+    """
+
+    body: bytes
+    status: int = 200
+    etag: str = ""
+    cache: Literal["near", "shared", "miss", "bypass"] = "bypass"
+    entry: Entry | None = None
+    key: Any = None
+    public: bool = False
+    position: str = ""
+    location: str = ""
+    replayed: bool = False

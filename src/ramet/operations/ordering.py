@@ -1,0 +1,22 @@
+"""The order of a list."""
+
+from __future__ import annotations
+
+from ramet.declare.catalog import ResourceInfo
+
+
+def read_order(info: ResourceInfo, text: str) -> tuple[tuple[str, bool], ...]:
+    """`-created_at,title` as (field, descending) pairs, ended by `id`, so that every place in the list is one of its own.
+
+    Raises KeyError with the name of a field that there is not, or that cannot be sorted by.
+    """
+    found: dict[str, bool] = {}
+    for part in text.split(","):
+        name = part.removeprefix("-")
+        field = info.fields.get(name)
+        if field is None or not field.sortable or field.marks.hidden:
+            raise KeyError(name)
+        found.setdefault(name, part.startswith("-"))
+        if name == "id" or (field.marks.unique and not field.optional):
+            return tuple(found.items())
+    return (*found.items(), ("id", text.split(",")[-1].startswith("-")))

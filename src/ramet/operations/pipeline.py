@@ -1,0 +1,64 @@
+"""Every operation, from every interface, passes these stages in this order."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from ramet.errors import Problem
+from ramet.identity.caller import ANONYMOUS
+from ramet.identity.verifier import Verifier
+from ramet.limits.limiter import Limiter
+from ramet.operations.authority import Permit
+from ramet.operations.handlers import Handler, Handlers
+from ramet.operations.operation import Operation, Result
+
+STAGES = ("identify", "limit", "plan", "authorize", "cache", "execute")
+
+
+class Pipeline:
+    """identify → limit → plan → authorize → cache → execute. Interfaces render what comes out."""
+
+    def __init__(self, verifier: Verifier, limiter: Limiter, handlers: Handlers) -> None:
+        self._verifier = verifier
+        self._limiter = limiter
+        self._handlers = handlers
+
+    async def run(self, operation: Operation) -> Result:
+        """The finished answer. Raises Problem for every refusal that a caller can see."""
+        handler, plan, permit = self.prepare(operation)
+        result = handler.find(operation, permit)
+        operation.marks.append(perf_counter())
+        if result is None:
+            result = await handler.execute(operation, plan, permit)
+            operation.marks.append(perf_counter())
+        return result
+
+    def prepare(self, operation: Operation) -> tuple[Handler, Any, Permit]:
+        """The stages before any work is done: who asks, whether it is too often, what for, and whether they may."""
+        mark = operation.marks.append
+        mark(perf_counter())
+        self._identify(operation)
+        mark(perf_counter())
+        route_class = "general" if operation.action is None else operation.action.limit
+        address = operation.exchange.group
+        operation.allowance = self._limiter.check(route_class, operation.caller.id, address)
+        mark(perf_counter())
+        handler = self._handlers.of(operation)
+        plan = handler.plan(operation)
+        mark(perf_counter())
+        permit = handler.authorize(operation, plan)
+        mark(perf_counter())
+        return handler, plan, permit
+
+    def _identify(self, operation: Operation) -> None:
+        """Sets the caller. A browser sends its cookie unasked, so a stale one counts as none; a bad header is refused."""
+        if operation.token is None:
+            return
+        try:
+            operation.caller = self._verifier.verify(operation.token, operation.via)
+        except Problem:
+            self._limiter.check("general", None, operation.exchange.group)
+            if operation.via == "bearer":
+                raise
+            operation.caller = ANONYMOUS

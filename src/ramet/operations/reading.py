@@ -1,0 +1,177 @@
+"""Lists and single records: from the near cache when nothing has touched them, else from the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from hashlib import blake2b
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from ramet.cache.near import Entry
+from ramet.data.query import Query
+from ramet.data.reads import ListPlan
+from ramet.declare.catalog import ResourceInfo
+from ramet.errors import Fault, Problem
+from ramet.operations.authority import Permit
+from ramet.operations.core import Core
+from ramet.operations.expansion import Expansion
+from ramet.operations.operation import Operation, Result
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Reading:
+    """Serves `list` and `get`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._near = core.near
+        self._feed = core.feed
+        self._expansion = Expansion(core)
+        self._loads: dict[Hashable, tuple[int, tuple[str, ...], asyncio.Future[Result]]] = {}
+
+    def plan(self, operation: Operation) -> Query:
+        """The query, which its interface has checked against the declaration."""
+        return operation.query
+
+    def authorize(self, operation: Operation, plan: Query) -> Permit:
+        """The permit to read. Filters and sort keys that this caller may not see do not exist for it."""
+        permit = self._core.authority.permit(operation.info, "read", operation.caller)
+        if permit.refused:
+            self._core.authority.require(permit, operation.caller)
+        if permit.closed:
+            _refuse_closed(plan, permit.closed)
+        return permit
+
+    def find(self, operation: Operation, permit: Permit) -> Result | None:
+        """The kept answer, exact as of this call; None when it must be read."""
+        info = operation.info
+        if not info.cache or not self._feed.sync():
+            return None
+        key = (operation.name, operation.id, operation.query.key, permit.key)
+        entry = self._near.get(key)
+        if entry is None:
+            return None
+        return Result(entry.body, etag=entry.etag, cache="near", entry=entry, key=key, public=permit.always)
+
+    async def execute(self, operation: Operation, plan: Query, permit: Permit) -> Result:
+        """Reads the answer and keeps it. Of equal loads at one time, one runs; the others take its answer."""
+        info = operation.info
+        if not info.cache:
+            return await self._read(operation, info, permit)
+        key = (operation.name, operation.id, operation.query.key, permit.key)
+        tags = self._tags(operation, info, permit)
+        under_way = self._loads.get(key)
+        if under_way is not None and not self._near.touched(under_way[1], under_way[0]):
+            return await asyncio.shield(under_way[2])
+        began = self._near.counter
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._loads[key] = (began, tags, future)
+        try:
+            result = await self._read(operation, info, permit)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                future.set_exception(error)
+                future.exception()
+            else:
+                future.cancel()
+            raise
+        finally:
+            if self._loads.get(key, (0, (), None))[2] is future:
+                del self._loads[key]
+        result.cache = "miss"
+        result.public = permit.always
+        entry = Entry(result.body, result.etag, tags, began, monotonic() + info.cache)
+        if self._near.put(key, entry):
+            result.entry, result.key = entry, key
+        future.set_result(result)
+        return result
+
+    def _tags(self, operation: Operation, info: ResourceInfo, permit: Permit) -> tuple[str, ...]:
+        if operation.query.expand:
+            targets = {info.references[name].target for name in operation.query.expand}
+            return (*permit.tags, info.name, *targets, *self._expansion.tags(info, operation))
+        if operation.kind == "get":
+            return (f"{info.name}:{operation.id}", *permit.tags[1:])
+        return permit.tags
+
+    async def _read(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
+        if operation.kind == "get":
+            return await self._get(operation, info, permit)
+        return await self._list(operation, info, permit)
+
+    async def _get(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
+        reads = self._core.reads[info.name]
+        statement, shape = reads.get_plan(operation.query.fields, permit.guard)
+        rows = await self._core.store.fetch(statement, {"id": operation.id, **permit.values})
+        if not rows:
+            raise Problem("not_found")
+        row = rows[0]
+        names = shape.names
+        version = row[names.index("version")] if "version" in names else row[-1]
+        record = shape.wire((row[: len(names)],))[0]
+        if operation.query.expand:
+            (expanded,) = await self._expansion.expand(info, operation, [record])
+            body = _encode(expanded)
+            return Result(body, etag=content_etag(body))
+        return Result(_encode(record), etag=f'"{version}"')
+
+    async def _list(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
+        query = operation.query
+        reads = self._core.reads[info.name]
+        plan = reads.list_plan(query, permit.guard)
+        values = reads.values(query)
+        values.update(permit.values)
+        rows: Sequence[Sequence[Any]] = await self._core.store.fetch(plan.statement, values)
+        more = len(rows) > query.limit
+        rows = rows[: query.limit]
+        if query.backward:
+            rows = rows[::-1]
+        records: list[Any] = plan.shape.wire([row[: plan.width] for row in rows] if plan.width else rows)
+        if query.expand:
+            records = await self._expansion.expand(info, operation, records)
+        page = self._page(info, operation, plan, rows, more)
+        count = await self._count(operation, info, permit) if query.count else b""
+        body = b'{"items":' + _encode(records) + page + count + b"}"
+        return Result(body, etag=content_etag(body))
+
+    async def _count(self, operation: Operation, info: ResourceInfo, permit: Permit) -> bytes:
+        reads = self._core.reads[info.name]
+        statement = reads.count_plan(operation.query, permit.guard)
+        rows = await self._core.store.fetch(statement, {**reads.values(operation.query), **permit.values})
+        return b',"count":%d' % rows[0][0]
+
+    def _page(
+        self, info: ResourceInfo, operation: Operation, plan: ListPlan, rows: Sequence[Sequence[Any]], more: bool
+    ) -> bytes:
+        """The cursors of the pages beside this one, null where there is none."""
+        query = operation.query
+        onward = more if not query.backward else query.place is not None
+        backward = query.place is not None if not query.backward else more
+        if not rows or not (onward or backward):
+            return b',"next":null,"previous":null'
+        scope = cursor_scope(info, query.sort)
+        make = self._core.cursors.make
+        after = f'"{make(scope, [rows[-1][place] for place in plan.keys])}"' if onward else "null"
+        before = f'"{make(scope, [rows[0][place] for place in plan.keys])}"' if backward else "null"
+        return f',"next":{after},"previous":{before}'.encode()
+
+
+def cursor_scope(info: ResourceInfo, sort: tuple[tuple[str, bool], ...]) -> str:
+    """What a cursor is good for: one resource in one order."""
+    return info.name + "".join(f" {'-' if descending else ''}{name}" for name, descending in sort)
+
+
+def _refuse_closed(query: Query, closed: frozenset[str]) -> None:
+    used = {item.field for item in query.filters} | {name for name, _ in query.sort} | set(query.fields or ())
+    faults = [Fault(f"?{name}", "unknown_field", "There is no such field.") for name in sorted(used & closed)]
+    if faults:
+        raise Problem("invalid_query", faults=faults)
+
+
+def content_etag(body: bytes) -> str:
+    """A strong validator of a body."""
+    return f'"{blake2b(body, digest_size=9).hexdigest()}"'

@@ -1,0 +1,134 @@
+"""The one table of settings: name, type, default, help, secret.
+
+Each is read from `RAMET_<NAME>`; a few also from the name that platforms commonly set. This is the only module
+that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from ramet.errors import SettingsError
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What a setting is for (`help`), whether it is shown (`secret`), and its other common name (`also`)."""
+
+    help: str
+    secret: bool = False
+    also: str = ""
+
+
+def _s(help: str, *, secret: bool = False, also: str = "") -> Setting:
+    return Setting(help, secret, also)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, checked once at start. Times are seconds and sizes bytes unless the name says otherwise."""
+
+    # A table: one row, one line.
+    # fmt: off
+    host: Annotated[str, _s("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, _s("TCP port to listen on.", also="PORT")] = 8000
+    workers: Annotated[int, _s("Processes that serve the port.")] = 1
+    database_url: Annotated[str, _s("Where the data is: sqlite:///PATH.", secret=True, also="DATABASE_URL")] = (
+        "sqlite:///ramet.db"
+    )
+    secret: Annotated[str, _s("Key material for cursors and stored keys; made and kept in the database when empty.", secret=True)] = ""
+    public_url: Annotated[str, _s("The address users see, when a proxy is in front.")] = ""
+    log_level: Annotated[str, _s("debug, info, warning or error.")] = "info"
+    log_format: Annotated[str, _s("json, or text for people.")] = "json"
+    access_log: Annotated[bool, _s("One line for each request.")] = True
+    slow_query: Annotated[float, _s("Statements slower than this are logged with their plan.")] = 0.1
+    trusted_proxies: Annotated[tuple[str, ...], _s("Networks whose forwarded addresses are believed, comma-separated CIDR.")] = ()
+    cors_origins: Annotated[tuple[str, ...], _s("Origins that browsers may call from, comma-separated; empty means none.")] = ()
+    body_limit: Annotated[int, _s("Largest request body.")] = 1_048_576
+    batch_limit: Annotated[int, _s("Most operations in one batch request.")] = 100
+    page_limit: Annotated[int, _s("Most records in one page.")] = 100
+    request_timeout: Annotated[float, _s("Longest time for one operation.")] = 30.0
+    stop_timeout: Annotated[float, _s("How long a stopping process waits for work in flight.")] = 30.0
+    idle_timeout: Annotated[
+        float, _s("How long a connection may be idle or send headers; more than the load balancer's own idle time.")
+    ] = 75.0
+    connection_limit: Annotated[int, _s("Connections one process holds, idle ones included; further ones wait.")] = 16_384
+    in_flight_limit: Annotated[int, _s("Requests in flight beyond which new ones get 503.")] = 512
+    write_queue_limit: Annotated[int, _s("Writes waiting beyond which new ones get 503.")] = 1024
+    write_timeout: Annotated[float, _s("Longest time for one write, its hooks included.")] = 5.0
+    read_steps: Annotated[int, _s("SQLite virtual-machine steps one read may take.")] = 20_000_000
+    cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
+    max_staleness: Annotated[float, _s("A follower that could not confirm its place for this long is bypassed.")] = 1.0
+    changes_retention: Annotated[float, _s("How long the change log is kept.")] = 86_400.0
+    idempotency_retention: Annotated[float, _s("How long an Idempotency-Key is remembered.")] = 86_400.0
+    access_token_ttl: Annotated[float, _s("Life of an access token.")] = 900.0
+    refresh_token_ttl: Annotated[float, _s("Life of an unused refresh token.")] = 2_592_000.0
+    refresh_grace: Annotated[float, _s("Time in which a used refresh token still returns its one successor.")] = 10.0
+    registration: Annotated[bool, _s("Whether anybody may register.")] = True
+    password_threads: Annotated[int, _s("Threads that hash passwords.")] = 1
+    password_memory: Annotated[int, _s("KiB of memory argon2id takes for one hash.")] = 19_456
+    limits: Annotated[bool, _s("Whether rate limits are enforced.")] = True
+    limit_caller: Annotated[str, _s("Requests for each signed-in caller, as COUNT/SECONDS.")] = "6000/60"
+    limit_address: Annotated[str, _s("Requests for each address without a sign-in.")] = "3000/60"
+    limit_sign_in: Annotated[str, _s("Sign-ins for each address.")] = "20/60"
+    limit_register: Annotated[str, _s("Registrations for each address.")] = "20/3600"
+    limit_refresh: Annotated[str, _s("Refreshes for each address.")] = "120/60"
+    limit_account: Annotated[str, _s("Failed sign-ins for each account, over all addresses.")] = "10/300"
+    metrics: Annotated[bool, _s("Whether /metrics answers.")] = True
+    # fmt: on
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Settings from the environment; `overrides` (from the command line) win. Raises SettingsError, naming every wrong one."""
+        source = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for name, (kind, setting) in table().items():
+            key = f"RAMET_{name.upper()}"
+            text = source.get(key, source.get(setting.also) if setting.also else None)
+            if text is None or text == "":
+                continue
+            try:
+                values[name] = _parse(text, kind)
+            except (ValueError, KeyError):
+                shown = "its value" if setting.secret else repr(text)
+                wrong.append(f"{key}: {shown} is not {_describe(kind)}. {setting.help}")
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        return cls(**values)
+
+
+def table() -> dict[str, tuple[Any, Setting]]:
+    """Every setting by name, with its type and its row."""
+    rows: dict[str, tuple[Any, Setting]] = {}
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            kind, setting = get_args(hint)
+            rows[name] = (kind, setting)
+    return rows
+
+
+def _parse(text: str, kind: Any) -> Any:
+    if kind is bool:
+        return {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }[text.strip().lower()]
+    if get_origin(kind) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return kind(text)
+
+
+def _describe(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return "a comma-separated list"
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "text")
