@@ -30,7 +30,8 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "identity": DECLARE | {"changes"},  # a revocation arrives through the log
     # The heart joins them; what stands around it speaks to the heart.
     "operations": DECLARE | MIDDLE,
-    "interfaces": DECLARE | {"operations", "identity"},  # who calls is read from headers and cookies
+    # who calls and from where is read from headers and cookies; a query string becomes a Query; coded bodies are kept
+    "interfaces": DECLARE | {"operations", "identity", "limits", "data", "cache"},
     "operate": DECLARE | {"operations", "changes", "cache", "data"},  # health, backup and figures look at the parts
     "console": FOUNDATION,
     "app": DECLARE | MIDDLE | {"operations", "interfaces", "operate", "console"},
