@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -29,29 +30,58 @@ class Feed:
 
     def __init__(self, source: ChangeSource) -> None:
         self._source = source
-        self._subscribers: list[Applies] = []
+        self._subscribers: list[tuple[Applies, Callable[[], None]]] = []
+        self._behind = False
+        self._task: asyncio.Task[None] | None = None
         self.seq = 0
 
-    def subscribe(self, applies: Applies) -> None:
-        """Adds a follower; it is called with every change after this moment, in commit order."""
-        self._subscribers.append(applies)
+    def subscribe(self, applies: Applies, reset: Callable[[], None] = lambda: None) -> None:
+        """Adds a follower: called with every change after this moment, in commit order.
+
+        `reset` is called instead when rows were trimmed before they were read: the copy must be made anew.
+        """
+        self._subscribers.append((applies, reset))
 
     def start(self) -> None:
         """Begins at the head: nothing is held yet that an older change could make stale."""
         self._source.moved()
         self.seq = self._source.head()
 
+    def follow(self, interval: float) -> None:
+        """Also looks every `interval` seconds while no request does; needs a running event loop."""
+        self._task = asyncio.create_task(self._follow(interval), name="follow the change log")
+
+    async def stop(self) -> None:
+        """Ends `follow`."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
     def sync(self) -> bool:
-        """Applies what is new. True: every copy in this process is exact as of this call."""
-        if self._source.moved():
-            self.catch_up()
+        """Applies what is new. True: every copy in this process is exact as of this call; False: use none."""
+        try:
+            if self._source.moved() or self._behind:
+                self._behind = True
+                self._catch_up()
+                self._behind = False
+        except Exception:
+            self._behind = True
+            return False
         return True
 
-    def catch_up(self) -> None:
-        """Reads and applies everything after `seq`."""
+    def _catch_up(self) -> None:
         while changes := self._source.after(self.seq, BATCH):
-            for applies in self._subscribers:
+            lost = changes[0].seq != self.seq + 1
+            for applies, reset in self._subscribers:
+                if lost:
+                    reset()
                 applies(changes)
             self.seq = changes[-1].seq
             if len(changes) < BATCH:
                 return
+
+    async def _follow(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            self.sync()

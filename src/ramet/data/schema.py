@@ -13,6 +13,7 @@ from ramet.declare.fields.base import Field
 from ramet.declare.fields.reference import Reference
 
 ROW = "row_id"
+_EQUALITY_KINDS = frozenset({"enumeration", "boolean", "reference"})
 
 
 class Schema:
@@ -23,6 +24,7 @@ class Schema:
         self.changes = _changes(self.metadata)
         self.idempotency = _idempotency(self.metadata)
         self.followers = _followers(self.metadata)
+        self.outbox = _outbox(self.metadata)
         self.facts = _facts(self.metadata)
         self.tables = {info.name: _table(self.metadata, info, catalog, column_type) for info in catalog}
 
@@ -51,15 +53,23 @@ def _table(
 
 
 def _indexes(info: ResourceInfo) -> list[tuple[tuple[str, ...], bool]]:
-    """Declared indexes, those of references, and the ones that serve the default order; `id` ends each, so pages are exact."""
+    """Declared indexes, those of references, and the ones that serve the default order.
+
+    Each ends with `id`, so that pages are exact. One that ends with a field that is only ever compared for equality is
+    continued with the default order: a list filtered by it then comes out sorted, and stops at the end of the page.
+    """
     default = tuple(info.sort.split(","))
     wanted = [(tuple(index.fields), index.unique) for index in info.indexes]
     wanted += [(("owner", *default), False), (default, False)]
     wanted += [((name,), False) for name in info.references]
     found: dict[tuple[tuple[str, ...], bool], None] = {}
     for fields, unique in wanted:
-        if not unique and fields[-1].lstrip("-") != "id":
-            fields = (*fields, "-id" if fields[-1].startswith("-") else "id")
+        if not unique:
+            if info.fields[fields[-1].lstrip("-")].kind in _EQUALITY_KINDS:
+                named = {name.lstrip("-") for name in fields}
+                fields = (*fields, *(key for key in default if key.lstrip("-") not in named))
+            if fields[-1].lstrip("-") != "id":
+                fields = (*fields, "-id" if fields[-1].startswith("-") else "id")
         found[(fields, unique)] = None
     return list(found)
 
@@ -102,6 +112,17 @@ def _followers(metadata: MetaData) -> Table:
         metadata,
         Column("name", Text, primary_key=True),
         Column("position", Text, nullable=False),
+    )
+
+
+def _outbox(metadata: MetaData) -> Table:
+    """After-commit hooks that failed and will be tried again."""
+    return Table(
+        "ramet_outbox",
+        metadata,
+        Column("key", Text, primary_key=True),
+        Column("due", BigInteger, nullable=False, index=True),
+        Column("content", LargeBinary, nullable=False),
     )
 
 

@@ -45,6 +45,9 @@ class Store(Protocol):
         What `work` raises undoes it. Raises Problem when the queue is full, the time is over or the disk refuses.
         """
 
+    def lead(self, name: str) -> bool:
+        """Whether this process is, or now becomes, the one among all that does the work called `name`."""
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None:

@@ -30,10 +30,11 @@ class Context:
     """Runs operations as `caller`. Rules hold for all of them; `as_system()` gives a context for which they do not.
 
     Inside a transaction everything it does is committed together with the operation, or not at all.
-    `previous` is the record before the change, in hooks of updates and deletions.
+    `previous` is the record before the change, in hooks before updates and deletions. `change` identifies the change,
+    in hooks after it: a hook that runs a second time for one change is given the same.
     """
 
-    __slots__ = ("_core", "_tx", "_writing", "caller", "exchange", "previous")
+    __slots__ = ("_core", "_tx", "_writing", "caller", "change", "exchange", "previous")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Context:
         tx: Transaction | None = None,
         exchange: Exchange | None = None,
         previous: Any = None,
+        change: str = "",
     ) -> None:
         self._core = core
         self._writing = writing
@@ -50,6 +52,7 @@ class Context:
         self.caller = caller
         self.exchange = exchange or Exchange()
         self.previous = previous
+        self.change = change
 
     @property
     def now(self) -> datetime:

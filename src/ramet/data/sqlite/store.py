@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ramet.data.sqlite.connection import open_connection
+from ramet.data.sqlite.leadership import Leadership
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
 from ramet.data.sqlite.transaction import SqliteTransaction
@@ -46,7 +47,7 @@ class SqliteStore:
             queue_limit=settings.write_queue_limit,
             timeout=settings.write_timeout,
         )
-        self.fetch_read = self.reader.fetch
+        self._leadership = Leadership(path)
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         return await self.reader.fetch(statement, values)
@@ -54,12 +55,16 @@ class SqliteStore:
     async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         return await self.writer.run(work)
 
+    def lead(self, name: str) -> bool:
+        return self._leadership.take(name)
+
     async def start(self) -> None:
         """Nothing to do: opening the file was all."""
 
     async def stop(self) -> None:
         await self.writer.close()
         self.reader.close()
+        self._leadership.close()
 
 
 def _incarnation(connection: Any) -> str:

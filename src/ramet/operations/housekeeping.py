@@ -1,0 +1,75 @@
+"""Chores of one process: the log, idempotency keys and other rows that have served are deleted in small batches."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import BigInteger, Table, bindparam, cast, delete, func, select
+from sqlalchemy.sql.schema import Column
+
+from ramet.data.statement import Statement, compile_statement
+from ramet.data.store import Transaction
+from ramet.observe import Lifecycle
+from ramet.operations.core import Core
+
+NAME = "chores"
+BATCH = 1_000
+INTERVAL = 60.0
+"""Seconds between two rounds."""
+
+
+class Housekeeping:
+    """Deletes what is older than its retention. Log rows that a durable follower has not come through stay."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._task: asyncio.Task[None] | None = None
+        schema, dialect = core.schema, core.engine.dialect
+        followers = schema.followers
+        lowest = select(func.min(cast(followers.c.position, BigInteger))).scalar_subquery()
+        changes = schema.changes
+        self._changes = compile_statement(
+            _oldest(changes, changes.c.seq, changes.c.seq <= func.coalesce(lowest, changes.c.seq)), dialect
+        )
+        self._keys = compile_statement(_oldest(schema.idempotency, schema.idempotency.c.key), dialect)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="chores")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def tidy(self) -> int:
+        """One round; the number of rows deleted."""
+        settings = self._core.settings
+        deleted = await self._delete(self._changes, settings.changes_retention)
+        return deleted + await self._delete(self._keys, settings.idempotency_retention)
+
+    async def _delete(self, statement: Statement, retention: float) -> int:
+        deleted = 0
+        limit = self._core.now() - int(retention * 1e6)
+        while True:
+
+            async def work(tx: Transaction) -> int:
+                return len(await tx.fetch(statement, {"limit": BATCH, "before": limit}))
+
+            count = await self._core.store.write(work)
+            deleted += count
+            if count < BATCH:
+                return deleted
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                if self._core.store.lead(NAME):
+                    await self.tidy()
+            except Exception as error:
+                self._core.observer.emit(Lifecycle("chores", f"failed and will be tried again: {error!r}"))
+
+
+def _oldest(table: Table, key: Column[object], *conditions: object) -> object:
+    found = select(key).where(table.c.at < bindparam("before"), *conditions).order_by(table.c.at).limit(bindparam("limit"))
+    return delete(table).where(key.in_(found)).returning(key)
