@@ -1,0 +1,1 @@
+"""How requests reach operations, and answers their senders: each interface translates, none decides."""

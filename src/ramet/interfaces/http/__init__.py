@@ -1,0 +1,1 @@
+"""What HTTP asks of every interface: negotiation, conditions, compression, cross-origin rules, problems."""

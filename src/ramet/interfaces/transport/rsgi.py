@@ -1,0 +1,177 @@
+"""Requests over RSGI, the protocol of the embedded server. This is the hot path: what runs here runs every time.
+
+What granian gives, learnt from its source and kept true by tests: `scope.headers` copies all headers on each access;
+`get` gives the first of repeated headers and skips values outside ASCII; `path` is percent-decoded with U+FFFD for bad
+UTF-8; `Content-Length` has been validated. Iterating over a body raises nothing when the client breaks off: every
+body ends with one empty part, and another empty part stands in place of an error, or of trailers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public, but not marked as re-exported
+
+from ramet.errors import Problem
+from ramet.interfaces.http.problems import render
+from ramet.interfaces.transport.request import (
+    BODY_TIMEOUT,
+    DISCARD_LIMIT,
+    TARGET_LIMIT,
+    UNREADABLE,
+    Disconnected,
+    Handler,
+    inspect,
+    merge,
+    plain_address,
+    too_large,
+)
+
+_log = logging.getLogger("ramet.transport")
+
+
+class RsgiHeaders(Protocol):
+    """Granian's view of the headers."""
+
+    def __len__(self) -> int: ...
+    def keys(self) -> list[str]: ...
+    def items(self) -> list[tuple[str, str]]: ...
+
+
+class RsgiScope(Protocol):
+    """What granian says of a request or a WebSocket: `proto` is "http" or "ws"; `client` is ADDRESS:PORT."""
+
+    proto: str
+    http_version: str
+    server: str
+    client: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+
+    @property
+    def headers(self) -> RsgiHeaders: ...
+
+
+class RsgiStream(Protocol):
+    """An answer under way; it ends when this object is dropped. It queues without bound: nothing here ever waits."""
+
+    def send_bytes(self, data: bytes, /) -> Awaitable[None]: ...
+
+
+class RsgiProtocol(Protocol):
+    """Where granian takes the answer to an HTTP request."""
+
+    def __call__(self) -> Awaitable[bytes]: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def client_disconnect(self) -> Awaitable[None]: ...
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None: ...
+    def response_file(self, status: int, headers: list[tuple[str, str]], file: str, /) -> None: ...
+    def response_stream(self, status: int, headers: list[tuple[str, str]], /) -> RsgiStream: ...
+
+
+class RsgiRequest:
+    """A `Request` over RSGI."""
+
+    __slots__ = ("_fields", "_protocol", "_scope", "flaw", "header", "method", "path", "query")
+
+    flaw: Problem | None
+    header: Callable[[str], str | None]
+
+    def __init__(self, scope: RsgiScope, protocol: RsgiProtocol) -> None:
+        self._scope = scope
+        self._protocol = protocol
+        self.method = scope.method
+        self.path = path = scope.path
+        self.query = query = scope.query_string
+        headers = scope.headers
+        items = headers.items()
+        self._fields = fields = dict(items)
+        self.header = fields.get
+        self.flaw = None
+        if (
+            len(fields) != len(items)
+            or len(headers) != len(fields)
+            or len(path) + len(query) > TARGET_LIMIT
+            or "host" not in fields
+            or not path.isascii()
+        ):
+            self._look_closer()
+
+    def _look_closer(self) -> None:
+        """Something is unusual: repeated or unreadable headers, no host, a long address, or one outside ASCII."""
+        headers = self._scope.headers
+        items = headers.items()
+        repeated = merge(items, self._fields)
+        for name in headers.keys():  # noqa: SIM118 - not a mapping: iterating makes the same list
+            self._fields.setdefault(name, UNREADABLE)
+        self.flaw = inspect(self.path, self.query, items, repeated)
+        if self.flaw is None and "host" not in self._fields and self._scope.http_version == "1.1":
+            self.flaw = Problem("bad_request", "HTTP/1.1 requests need a `host` header.")
+
+    @property
+    def peer(self) -> str:
+        return plain_address(self._scope.client.rpartition(":")[0].strip("[]"))
+
+    @property
+    def scheme(self) -> str:
+        return self._scope.scheme
+
+    async def body(self, limit: int) -> bytes:
+        declared = self._fields.get("content-length")
+        if declared is None and "transfer-encoding" not in self._fields:
+            return b""
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                if declared is None:
+                    return await self._collect(limit)
+                if int(declared) <= limit:
+                    return await self._protocol()
+                if "expect" not in self._fields:
+                    await self._discard(int(declared))
+        except ProtocolClosed:
+            raise Disconnected from None
+        except TimeoutError:
+            raise Problem("request_timeout", f"The body did not arrive within {BODY_TIMEOUT:g} seconds.") from None
+        raise too_large(limit)
+
+    async def _collect(self, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = empty = 0
+        async for chunk in self._protocol:
+            if not chunk:
+                empty += 1
+                continue
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            parts.append(chunk)
+        if empty > 1 and "trailer" not in self._fields:
+            raise Disconnected
+        return b"".join(parts)
+
+    async def _discard(self, declared: int) -> None:
+        if declared <= DISCARD_LIMIT:
+            async for _ in self._protocol:
+                pass
+
+
+async def serve_rsgi(handler: Handler, scope: RsgiScope, protocol: RsgiProtocol) -> None:
+    """Answer one HTTP request (`scope.proto` is "http") with what `handler` gives.
+
+    A Problem is rendered; anything else that escapes the handler is logged and answered with `internal`.
+    """
+    try:
+        response = await handler(RsgiRequest(scope, protocol))
+    except Problem as problem:
+        response = render(problem)
+    except Disconnected:
+        response = render(Problem("bad_request", "The body broke off."))
+    except Exception:
+        _log.exception("unhandled error in %s %s", scope.method, scope.path)
+        response = render(Problem("internal"))
+    protocol.response_bytes(response.status, response.headers, response.body)
