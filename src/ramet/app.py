@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ramet.cache.near import NearCache
 from ramet.changes.feed import Feed
 from ramet.data.columns import StoredColumns
 from ramet.data.schema import Schema
+from ramet.data.sqlite.bootstrap import ensure_schema
 from ramet.data.sqlite.connection import database_path
 from ramet.data.sqlite.engine import SqliteEngine
 from ramet.data.sqlite.store import SqliteStore
 from ramet.declare.catalog import Catalog
 from ramet.declare.resource import Resource
+from ramet.errors import SettingsError
+from ramet.identity.caller import system
 from ramet.identity.keys import KeyRing, derive, new_root
 from ramet.identity.tokens import AccessTokens
 from ramet.identity.verifier import Verifier
@@ -32,6 +35,7 @@ from ramet.limits.overload import InFlight
 from ramet.observe import Observer
 from ramet.operations.authority import Authority
 from ramet.operations.batching import Batching
+from ramet.operations.context import Context
 from ramet.operations.core import Core
 from ramet.operations.cursors import Cursors
 from ramet.operations.handlers import Handlers
@@ -40,12 +44,20 @@ from ramet.settings import Settings
 
 
 class App:
-    """An application: its resources, and objects that actions may ask for by type (`parts`).
+    """An application: its resources, objects that actions may ask for by type (`parts`), and its demo data.
 
+    `demo` fills an empty database for `ramet serve --demo`; what it returns, such as a ready sign-in, is shown.
     Raises DeclarationError, naming file, class and field, when a declaration is wrong.
     """
 
-    def __init__(self, *, resources: Sequence[type[Resource]], parts: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        resources: Sequence[type[Resource]],
+        parts: Sequence[Any] = (),
+        demo: Callable[[Context], Awaitable[str | None]] | None = None,
+    ) -> None:
+        self.demo = demo
         self.catalog = Catalog(resources)
         self.engine = SqliteEngine()
         self.schema = Schema(self.catalog, self.engine.column_type)
@@ -60,10 +72,23 @@ class App:
         """Sets what `startup` will use; without it the environment decides."""
         self._settings = settings
 
+    def prepare(self, settings: Settings, revision: str = "") -> bool:
+        """Makes the schema in a new database; whether the database then has the schema of this declaration.
+
+        `revision` is the newest of the application's migrations, which the database must have too.
+        """
+        return ensure_schema(database_path(settings.database_url), self.schema, self.catalog, revision)
+
+    def as_system(self) -> Context:
+        """For command lines and demo data: a context for which no rule holds. The application must be started."""
+        return Context(self.core, self._handlers.writing, system())
+
     async def startup(self) -> None:
-        """Opens the database and puts the parts together."""
+        """Opens the database and puts the parts together. Raises SettingsError when its schema is not the declared one."""
         settings = self.settings = self._settings or Settings.read()
         observer = self.observer
+        if not self.prepare(settings):
+            raise SettingsError("The database does not have the declared schema. Run `ramet migrate plan`, then apply.")
         path = database_path(settings.database_url)
         self.store = SqliteStore(path, settings, observer, _microseconds, self._committed)
         self.feed = Feed(self.store.changes)
@@ -90,7 +115,7 @@ class App:
         )
         self.core.parts.update({type(part): part for part in self._parts})
         limiter = Limiter(settings, LocalCounters(), time.monotonic_ns, observer)
-        handlers = Handlers(self.core)
+        handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.verifier, limiter, handlers)
         self._rest = Rest(
             routes=Routes(self.catalog),

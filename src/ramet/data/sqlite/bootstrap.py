@@ -6,7 +6,7 @@ Light: this runs at each start. What changes an existing schema is `ramet.data.m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import apsw
@@ -32,23 +32,19 @@ def schema_statements(schema: Schema, catalog: Catalog) -> Iterator[str]:
         yield from search_statements(info)
 
 
-def fingerprint(statements: Iterable[str], revisions: Sequence[str]) -> str:
-    """Equal for equal schemas that were brought about by the same revisions."""
-    digest = hashlib.sha256()
-    for text in (*statements, *revisions):
-        digest.update(text.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
+def fingerprint(statements: Iterable[str]) -> str:
+    """Equal for equal schemas."""
+    return hashlib.sha256("\0".join(statements).encode()).hexdigest()
 
 
-def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revisions: Sequence[str] = ()) -> bool:
+def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = "") -> bool:
     """Make the schema if the file is new or empty; whether the file then has this very schema.
 
-    `revisions` are the names of the application's revisions, oldest first: a new file needs none of them.
+    `revision` is the application's newest, which the file must have too; a new file has it from the start.
     Raises SettingsError when the file cannot be used.
     """
     statements = list(schema_statements(schema, catalog))
-    wanted = fingerprint(statements, revisions)
+    wanted = fingerprint(statements)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -56,24 +52,27 @@ def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revisions: Seque
     connection = open_connection(path, writes=True)
     try:
         connection.set_busy_timeout(LOCK_SECONDS * 1000)
-        if not is_empty(connection):
-            return read_fact(connection, FINGERPRINT) == wanted
-        connection.execute("BEGIN IMMEDIATE")
-        if not is_empty(connection):  # another process was first
-            connection.execute("ROLLBACK")
-            return read_fact(connection, FINGERPRINT) == wanted
-        for statement in statements:
-            connection.execute(statement)
-        write_fact(connection, FINGERPRINT, wanted)
-        if revisions:
-            connection.execute(f"CREATE TABLE {REVISIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-            connection.execute(f"INSERT INTO {REVISIONS} VALUES (?)", (revisions[-1],))
-        connection.execute("COMMIT")
-        return True
+        if read_fact(connection, FINGERPRINT) is None:
+            connection.execute("BEGIN IMMEDIATE")
+            _create(connection, statements, wanted, revision)
+            connection.execute("COMMIT")
+        same = read_fact(connection, FINGERPRINT) == wanted
+        return same and (not revision or read_revision(connection) == revision)
     except apsw.Error as error:
         raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
     finally:
         connection.close()
+
+
+def _create(connection: apsw.Connection, statements: list[str], wanted: str, revision: str) -> None:
+    if is_empty(connection):  # still, now that no other process can make it
+        for statement in statements:
+            connection.execute(statement)
+        if revision:
+            write_revision(connection, revision)
+    present = {row[0].strip() for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+    if present.issuperset(text.strip() for text in statements if text.lstrip().startswith("CREATE")):
+        write_fact(connection, FINGERPRINT, wanted)
 
 
 def is_empty(connection: apsw.Connection) -> bool:
@@ -91,3 +90,17 @@ def read_fact(connection: apsw.Connection, name: str) -> str | None:
 def write_fact(connection: apsw.Connection, name: str, value: str) -> None:
     """Sets a fact."""
     connection.execute("INSERT OR REPLACE INTO ramet_facts (name, value) VALUES (?, ?)", (name, value))
+
+
+def read_revision(connection: apsw.Connection) -> str:
+    """The newest revision that the database has; empty when it has none."""
+    known = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (REVISIONS,)).fetchone()
+    row = connection.execute(f"SELECT version_num FROM {REVISIONS}").fetchone() if known else None
+    return "" if row is None else str(row[0])
+
+
+def write_revision(connection: apsw.Connection, revision: str) -> None:
+    """Sets the revision, in the table that Alembic keeps."""
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {REVISIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.execute(f"DELETE FROM {REVISIONS}")
+    connection.execute(f"INSERT INTO {REVISIONS} (version_num) VALUES (?)", (revision,))
