@@ -86,7 +86,6 @@ def _changes(metadata: MetaData) -> Table:
         Column("version", BigInteger, nullable=False),
         Column("owner", Text),
         Column("record", LargeBinary),
-        Index("ix_ramet_changes_at", "at"),
         sqlite_autoincrement=True,
     )
 

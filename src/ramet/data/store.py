@@ -20,6 +20,9 @@ class Transaction(Protocol):
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """The rows of a statement, whether it reads or changes."""
 
+    async def run(self, statement: Statement, arguments: Row) -> None:
+        """Runs a statement that returns nothing, with its parameters in order."""
+
     async def log(
         self, resource: str, record_id: str, kind: Kind, version: int, owner: str | None, record: bytes | None
     ) -> None:

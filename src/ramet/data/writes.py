@@ -14,7 +14,10 @@ from ramet.declare.catalog import ResourceInfo
 
 
 class Writes:
-    """Compiles inserts, updates and deletions of one resource. Column parameters are `v_<name>`."""
+    """Compiles inserts, updates and deletions of one resource. Column parameters are `v_<name>`.
+
+    `insert` takes a row as it is: its columns are in the order of the declaration.
+    """
 
     def __init__(self, info: ResourceInfo, table: Table, engine: Engine) -> None:
         self.info = info

@@ -17,6 +17,7 @@ from ramet.identity.caller import Caller
 VERBS = ("read", "create", "update", "delete")
 UNGUARDED = Guard(identity="all", condition=None)
 NOTHING: frozenset[str] = frozenset()
+REMEMBERED = 10_000
 
 
 class Permit:
@@ -64,6 +65,7 @@ class Authority:
         self._masks: dict[str, MaskPlan] = {}
         self._write_masks: dict[str, MaskPlan] = {}
         self._guards: dict[Any, Guard] = {}
+        self._permits: dict[tuple[int, str, str], tuple[Caller, Permit]] = {}
         for info in catalog:
             validate(info, catalog)
             for verb in VERBS:
@@ -75,7 +77,21 @@ class Authority:
             self._write_masks[info.name] = MaskPlan(info.access.write_fields, info.name)
 
     def permit(self, info: ResourceInfo, verb: str, caller: Caller) -> Permit:
-        """What `caller` may do. The system may do everything."""
+        """What `caller` may do. The system may do everything.
+
+        Permits are remembered by the caller object, which is the same one as long as a token is remembered.
+        """
+        key = (id(caller), info.name, verb)
+        known = self._permits.get(key)
+        if known is not None and known[0] is caller:
+            return known[1]
+        if len(self._permits) >= REMEMBERED:
+            self._permits.clear()
+        permit = self._bind(info, verb, caller)
+        self._permits[key] = (caller, permit)
+        return permit
+
+    def _bind(self, info: ResourceInfo, verb: str, caller: Caller) -> Permit:
         if caller.via == "system":
             return Permit(UNGUARDED, None, UNMASKED, "system", (info.name,))
         grant = self._rules[info.name, verb].bind(caller)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from sqlalchemy import BigInteger, Table, bindparam, cast, delete, func, select
+from sqlalchemy import BigInteger, ColumnElement, Delete, Table, bindparam, cast, delete, func, select
 from sqlalchemy.sql.schema import Column
 
 from ramet.data.statement import Statement, compile_statement
@@ -27,11 +28,11 @@ class Housekeeping:
         schema, dialect = core.schema, core.engine.dialect
         followers = schema.followers
         lowest = select(func.min(cast(followers.c.position, BigInteger))).scalar_subquery()
-        changes = schema.changes
+        changes, keys = schema.changes, schema.idempotency
         self._changes = compile_statement(
-            _oldest(changes, changes.c.seq, changes.c.seq <= func.coalesce(lowest, changes.c.seq)), dialect
+            _oldest(changes, changes.c.seq, changes.c.seq, changes.c.seq <= func.coalesce(lowest, changes.c.seq)), dialect
         )
-        self._keys = compile_statement(_oldest(schema.idempotency, schema.idempotency.c.key), dialect)
+        self._keys = compile_statement(_oldest(keys, keys.c.key, keys.c.at), dialect)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="chores")
@@ -70,6 +71,8 @@ class Housekeeping:
                 self._core.observer.emit(Lifecycle("chores", f"failed and will be tried again: {error!r}"))
 
 
-def _oldest(table: Table, key: Column[object], *conditions: object) -> object:
-    found = select(key).where(table.c.at < bindparam("before"), *conditions).order_by(table.c.at).limit(bindparam("limit"))
-    return delete(table).where(key.in_(found)).returning(key)
+def _oldest(table: Table, key: Column[Any], order: Column[Any], *conditions: ColumnElement[bool]) -> Delete:
+    """Deletes the first rows by `order` that are old. The log has no index on time: its order is that of time."""
+    first = select(key, table.c.at).where(*conditions).order_by(order).limit(bindparam("limit")).subquery()
+    old = select(first.c[key.name]).where(first.c.at < bindparam("before"))
+    return delete(table).where(key.in_(old)).returning(key)

@@ -46,9 +46,7 @@ class Writing:
 
     async def insert(self, tx: Transaction, info: ResourceInfo, row: Sequence[Any], permit: Permit) -> Sequence[Any]:
         """Stores a row as it is, if the permit's rule holds for it."""
-        writes = self._core.writes[info.name]
-        names = self._core.reads[info.name].codec.names
-        await tx.fetch(writes.insert, {f"v_{name}": value for name, value in zip(names, row, strict=True)})
+        await tx.run(self._core.writes[info.name].insert, row)
         if not permit.always:
             await self._verify(tx, info, row[0], permit)
         await self.log(tx, info, "created", row)

@@ -102,10 +102,9 @@ class Reader:
             self._idle.put((connection, budget))
 
     def _report(self, statement: Statement, seconds: float, rows: int) -> None:
-        plan = ""
-        if seconds > self._slow:
-            plan = explain(self._inline, statement.sql)
-        self._observer.emit(StatementRun(statement.sql, seconds, rows, plan))
+        plan = explain(self._inline, statement.sql) if seconds > self._slow else ""
+        if plan or self._observer.wants(StatementRun):
+            self._observer.emit(StatementRun(statement.sql, seconds, rows, plan))
 
 
 def explain(connection: apsw.Connection, sql: str) -> str:

@@ -10,7 +10,7 @@ import apsw
 from ramet.changes.change import Kind, Position
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.statement import Statement
-from ramet.data.store import Rows
+from ramet.data.store import Row, Rows
 
 _LOG = (
     "INSERT INTO ramet_changes (at, resource, record_id, kind, version, owner, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -32,6 +32,12 @@ class SqliteTransaction:
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         try:
             return self._execute(statement.sql, statement.arguments(values)).fetchall()
+        except apsw.Error as error:
+            raise as_problem(error) from error
+
+    async def run(self, statement: Statement, arguments: Row) -> None:
+        try:
+            self._execute(statement.sql, arguments)
         except apsw.Error as error:
             raise as_problem(error) from error
 
