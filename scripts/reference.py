@@ -15,6 +15,7 @@ import msgspec
 from ramet import settings
 from ramet.errors import ERRORS
 from ramet.observe import EVENTS
+from scripts.commands import Parameter, all_commands
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make docs` from {source}. Change it there. -->"
@@ -29,7 +30,37 @@ TYPE_NAMES: Mapping[Any, str] = {
 
 def pages() -> dict[str, str]:
     """The text of every generated page."""
-    return {"settings.md": settings_page(), "errors.md": errors_page(), "events.md": events_page()}
+    return {
+        "cli.md": commands_page(),
+        "settings.md": settings_page(),
+        "errors.md": errors_page(),
+        "events.md": events_page(),
+    }
+
+
+def commands_page() -> str:
+    """Every command with its usage, arguments and options."""
+    sections = []
+    for command in all_commands().values():
+        parts = [f"## {' '.join(command.path)}", f"```text\n{command.usage}\n```", command.help]
+        rows = [parameter_row(parameter) for parameter in command.parameters]
+        if rows:
+            parts.append(table(("Argument or option", "What it does", "Default"), rows))
+        sections.append("\n\n".join(parts))
+    return page(
+        "Commands",
+        "src/ramet/cli",
+        "`ramet COMMAND --help` says the same. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. "
+        "Every setting can also be given in the environment: see [settings](settings.md).",
+        "\n\n".join(sections),
+    )
+
+
+def parameter_row(parameter: Parameter) -> tuple[str, str, str]:
+    """One argument or option as a row."""
+    named = ", ".join(f"`{name} {parameter.value}`" if parameter.value else f"`{name}`" for name in parameter.names)
+    also = f" Also `{parameter.environment}`." if parameter.environment else ""
+    return named, parameter.help + also, f"`{parameter.default}`" if parameter.default else ""
 
 
 def settings_page() -> str:

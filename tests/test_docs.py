@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from scripts import reference
+from scripts.commands import all_commands
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -29,6 +30,7 @@ FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,})(?P<language>[\w+-]*)[^`]*$"
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
 HEADING = re.compile(r"^#+ +(?P<title>.+?) *#*$", re.MULTILINE)
+RAMET = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?(?P<words>ramet\b[^#|<>&;\n]*)", re.MULTILINE)
 MAKE = re.compile(r"^(?:\$ )?make +(?P<target>[a-z-]+)", re.MULTILINE)
 
 
@@ -134,16 +136,32 @@ def test_only_python_blocks_are_marked_to_run() -> None:
     assert wrong == []
 
 
+def shell_lines(pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    """The first group of each match in a block for the shell, with the place of the block."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language in SHELLS:
+                yield from ((place(block), match[1].strip()) for match in pattern.finditer(block.text))
+
+
 def test_make_targets_in_docs_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {
-        (place(block), match["target"])
-        for page in PAGES
-        for block in blocks(page)
-        if block.language in SHELLS
-        for match in MAKE.finditer(block.text)
-    }
-    assert {(where, target) for where, target in named if target not in targets} == set()
+    assert [(where, target) for where, target in shell_lines(MAKE) if target not in targets] == []
+
+
+def test_commands_in_docs_exist_with_their_options() -> None:
+    known = {path: {name for p in command.parameters for name in p.names} for path, command in all_commands().items()}
+    wrong = []
+    for where, line in shell_lines(RAMET):
+        words = line.split()
+        path = max((path for path in known if tuple(words[: len(path)]) == path), key=len, default=None)
+        options = {word.partition("=")[0] for word in words if word.startswith("-")} - {"--help"}
+        asks_for_help = words[-1] == "--help" and any(list(path[: len(words) - 1]) == words[:-1] for path in known)
+        if path is None and not asks_for_help:
+            wrong.append(f"{where}: {line} is no command")
+        elif path is not None and not options <= known[path]:
+            wrong.append(f"{where}: {line} has unknown options {options - known[path]}")
+    assert wrong == [], "\n" + "\n".join(wrong)
 
 
 def test_links_within_the_project_resolve() -> None:
