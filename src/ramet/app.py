@@ -84,7 +84,7 @@ class App:
         return Context(self.core, self._handlers.writing, system())
 
     async def startup(self) -> None:
-        """Opens the database and puts the parts together. Raises SettingsError when its schema is not the declared one."""
+        """Opens the database and puts the parts together. Raises SettingsError when it has another schema."""
         settings = self.settings = self._settings or Settings.read()
         observer = self.observer
         if not self.prepare(settings):

@@ -37,13 +37,11 @@ def _table(
     for name, field in info.fields.items():
         extra = []
         if isinstance(field, Reference):
-            extra.append(ForeignKey(f"{catalog.of(field.target).table}.id"))
-        columns.append(
-            Column(name, column_type(field), *extra, nullable=field.optional, unique=field.marks.unique or name == "id")
-        )
+            extra.append(ForeignKey(f"{catalog.of(field.target).table}.id", name=f"fk_{info.table}_{name}"))
+        columns.append(Column(name, column_type(field), *extra, nullable=field.optional, unique=name == "id"))
     table = Table(info.table, metadata, *columns)
     for fields, unique in _indexes(info):
-        label = "_".join(field.lstrip("-") for field in fields)
+        label = "_".join(field[1:] + "_desc" if field.startswith("-") else field for field in fields)
         Index(
             f"ix_{info.table}_{label}" + ("_unique" if unique else ""),
             *(table.c[field[1:]].desc() if field.startswith("-") else table.c[field] for field in fields),
@@ -60,6 +58,7 @@ def _indexes(info: ResourceInfo) -> list[tuple[tuple[str, ...], bool]]:
     """
     default = tuple(info.sort.split(","))
     wanted = [(tuple(index.fields), index.unique) for index in info.indexes]
+    wanted += [((name,), True) for name, field in info.fields.items() if field.marks.unique]
     wanted += [(("owner", *default), False), (default, False)]
     wanted += [((name,), False) for name in info.references]
     found: dict[tuple[tuple[str, ...], bool], None] = {}
