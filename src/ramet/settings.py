@@ -77,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_register: Annotated[str, _s("Registrations for each address.")] = "20/3600"
     limit_refresh: Annotated[str, _s("Refreshes for each address.")] = "120/60"
     limit_account: Annotated[str, _s("Failed sign-ins for each account, over all addresses.")] = "10/300"
+    run_dir: Annotated[str, _s("Folder that the workers of one machine share for limits and metrics; `serve` makes it.")] = ""
     metrics: Annotated[bool, _s("Whether /metrics answers.")] = True
     # fmt: on
 
