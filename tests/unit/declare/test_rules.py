@@ -176,9 +176,9 @@ def test_what_access_does_not_state_is_for_the_owner() -> None:
 
 
 def test_changing_contains_reading() -> None:
-    access = Access(read=role("agent"), update=everyone, delete=this.open == True, actions={"close": signed_in})  # noqa: E712
+    access = Access(read=role("agent"), update=everyone, delete=this.state == "open", actions={"close": signed_in})
     assert access.update == role("agent") & everyone
-    assert access.delete == role("agent") & (this.open == True)  # noqa: E712  # the long form
+    assert access.delete == role("agent") & (this.state == "open")
     assert access.action("close") == role("agent") & signed_in
     assert access.action("close", on_collection=True) == signed_in
 

@@ -1,0 +1,1 @@
+"""May they: rules to SQL, rules to Python, masking."""
