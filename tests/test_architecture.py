@@ -32,7 +32,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "operations": DECLARE | MIDDLE,
     # who calls and from where is read from headers and cookies; a query string becomes a Query; coded bodies are kept
     "interfaces": DECLARE | {"operations", "identity", "limits", "data", "cache"},
-    "operate": DECLARE | {"operations", "changes", "cache", "data"},  # health, backup and figures look at the parts
+    "operate": DECLARE | {"operations", "changes", "cache", "data", "limits"},  # health and figures look at the parts
     "console": FOUNDATION,
     "app": DECLARE | MIDDLE | {"operations", "interfaces", "operate", "console"},
     "topology": DECLARE | {"app", "operate"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ramet.cache.near import NearCache
@@ -22,6 +24,7 @@ from ramet.identity.keys import KeyRing, derive, new_root
 from ramet.identity.tokens import AccessTokens
 from ramet.identity.verifier import Verifier
 from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.pages.probes import VITAL, probes
 from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.entry import Rest
 from ramet.interfaces.rest.query import Queries
@@ -31,7 +34,7 @@ from ramet.interfaces.transport.rsgi import serve_rsgi
 from ramet.limits.addresses import Addresses
 from ramet.limits.counters import LocalCounters
 from ramet.limits.limiter import Limiter
-from ramet.limits.overload import InFlight
+from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
 from ramet.operations.authority import Authority
 from ramet.operations.batching import Batching
@@ -39,7 +42,11 @@ from ramet.operations.context import Context
 from ramet.operations.core import Core
 from ramet.operations.cursors import Cursors
 from ramet.operations.handlers import Handlers
+from ramet.operations.housekeeping import Housekeeping
+from ramet.operations.outbox import Outbox
 from ramet.operations.pipeline import Pipeline
+from ramet.operate.parts import checks, figures
+from ramet.operate.watch import Watch
 from ramet.settings import Settings
 
 
@@ -67,6 +74,7 @@ class App:
         self._parts = tuple(parts)
         self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
         self._settings: Settings | None = None
+        self._lag = LoopLag()
 
     def configure(self, settings: Settings) -> None:
         """Sets what `startup` will use; without it the environment decides."""
@@ -114,27 +122,41 @@ class App:
             now=_microseconds,
         )
         self.core.parts.update({type(part): part for part in self._parts})
-        limiter = Limiter(settings, LocalCounters(), time.monotonic_ns, observer)
+        limiter = Limiter(settings, LocalCounters(Path(settings.run_dir) if settings.run_dir else None), time.monotonic_ns, observer)
         handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.verifier, limiter, handlers)
+        routes = Routes(self.catalog)
+        in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
+        self.watch = Watch(settings, observer, [target.name for target in routes])
+        self.watch.add(figures(self.core, in_flight), checks(self.core))
+        scrape = self.watch.exporter.scrape if settings.metrics else None
         self._rest = Rest(
-            routes=Routes(self.catalog),
+            routes=routes,
             pipeline=pipeline,
             batching=Batching(self.core, pipeline, handlers),
             queries=Queries(self.core.cursors, settings.page_limit),
             answers=Answers(self.near),
             cors=Cors(settings.cors_origins),
             addresses=Addresses(settings.trusted_proxies),
-            in_flight=InFlight(settings.in_flight_limit, observer),
+            in_flight=in_flight,
             observer=observer,
             settings=settings,
-            plain={},
-            vital=frozenset(),
+            plain=probes(self.watch.health.live, self._ready, scrape),
+            vital=VITAL,
         )
+        self._outbox = Outbox(self.core, handlers.writing)
+        self._chores = Housekeeping(self.core)
+        await self.watch.start()
+        self._lag.start(asyncio.get_running_loop())
+        self.feed.follow(settings.follow_interval)
+        self._outbox.start()
+        self._chores.start()
 
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
-        await self.store.stop()
+        for part in (self._outbox, self._chores, self.feed, self.store, self.watch):
+            await part.stop()
+        self._lag.stop()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         await serve_rsgi(self._rest, scope, protocol)
@@ -144,6 +166,11 @@ class App:
 
     async def _handle(self, request: Any) -> Any:
         return await self._rest(request)
+
+    async def _ready(self) -> tuple[int, dict[str, Any]]:
+        if self.draining:
+            self.watch.health.drain()
+        return await self.watch.health.ready()
 
     def _committed(self) -> None:
         self.feed.sync()

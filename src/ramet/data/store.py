@@ -48,6 +48,13 @@ class Store(Protocol):
         What `work` raises undoes it. Raises Problem when the queue is full, the time is over or the disk refuses.
         """
 
+    @property
+    def waiting(self) -> int:
+        """Writes that wait for their turn."""
+
+    async def ping(self) -> None:
+        """Reads a little. Raises when the database does not answer."""
+
     def lead(self, name: str) -> bool:
         """Whether this process is, or now becomes, the one among all that does the work called `name`."""
 

@@ -55,6 +55,13 @@ class SqliteStore:
     async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         return await self.writer.run(work)
 
+    @property
+    def waiting(self) -> int:
+        return self.writer.waiting
+
+    async def ping(self) -> None:
+        self.reader.fetch_now("SELECT count(*) FROM ramet_facts")
+
     def lead(self, name: str) -> bool:
         return self._leadership.take(name)
 

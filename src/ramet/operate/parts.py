@@ -1,0 +1,39 @@
+"""What the parts of an application say of themselves: figures for metrics, checks for readiness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ramet.limits.overload import InFlight
+from ramet.operate.health import Check, Part
+from ramet.operate.watch import Gauges
+from ramet.operations.core import Core
+
+
+def figures(core: Core, in_flight: InFlight) -> Gauges:
+    """Queue lengths, sizes and counts by metric name."""
+    return {
+        "ramet_in_flight": ("Requests being worked on.", lambda: in_flight.current),
+        "ramet_write_queue": ("Writes waiting for the writer.", lambda: core.store.waiting),
+        "ramet_near_cache_bytes": ("Bytes in the near cache.", lambda: core.near.bytes),
+        "ramet_near_cache_entries": ("Answers in the near cache.", lambda: len(core.near)),
+        "ramet_log_position": ("Place in the change log that this process has applied.", lambda: core.feed.seq),
+    }
+
+
+def checks(core: Core) -> Mapping[str, Check]:
+    """The parts without which no request can be answered."""
+
+    async def database() -> Part:
+        try:
+            await core.store.ping()
+        except Exception as error:
+            return Part(False, f"The database does not answer ({type(error).__name__}). Look at its file and its disk.")
+        return Part(True)
+
+    def log() -> Part:
+        if core.feed.sync():
+            return Part(True)
+        return Part(False, "The change log cannot be read, so no cache is used. Look at the database.")
+
+    return {"database": database, "change log": log}
