@@ -1,0 +1,1 @@
+"""One machine, one port: a process, or a parent with several."""
