@@ -39,7 +39,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "cli": DECLARE | MIDDLE | {"app", "operations", "operate", "topology"},
     "testing": DECLARE | {"app", "operations", "topology"},
     # The public names, nothing else. Nobody inside imports them from here.
-    "": DECLARE | {"app", "operations"},
+    "": DECLARE | {"app", "operations", "identity"},  # User and Session are resources that rules and Ref may name
 }
 
 # A driver or dialect by the module that carries it, and the only folder that may import it.

@@ -36,6 +36,8 @@ from ramet.declare.types import (
     WriteOnce,
 )
 from ramet.errors import Problem
+from ramet.identity.sessions import Session
+from ramet.identity.users import User
 from ramet.operations.context import Context
 from ramet.settings import Settings
 
@@ -57,9 +59,11 @@ __all__ = [
     "ReadOnly",
     "Ref",
     "Resource",
+    "Session",
     "Settings",
     "Unique",
     "Url",
+    "User",
     "WriteOnce",
     "action",
     "after",

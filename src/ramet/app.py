@@ -20,9 +20,8 @@ from ramet.declare.catalog import Catalog
 from ramet.declare.resource import Resource
 from ramet.errors import SettingsError
 from ramet.identity.caller import system
-from ramet.identity.keys import KeyRing, derive, new_root
-from ramet.identity.tokens import AccessTokens
-from ramet.identity.verifier import Verifier
+from ramet.identity.keys import derive, new_root, read_root
+from ramet.identity.service import RESOURCES, Identity
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.pages.probes import VITAL, probes
 from ramet.interfaces.rest.answers import Answers
@@ -54,6 +53,7 @@ class App:
     """An application: its resources, objects that actions may ask for by type (`parts`), and its demo data.
 
     `demo` fills an empty database for `ramet serve --demo`; what it returns, such as a ready sign-in, is shown.
+    `clock` gives microseconds since 1970.
     Raises DeclarationError, naming file, class and field, when a declaration is wrong.
     """
 
@@ -63,9 +63,11 @@ class App:
         resources: Sequence[type[Resource]],
         parts: Sequence[Any] = (),
         demo: Callable[[Context], Awaitable[str | None]] | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.demo = demo
-        self.catalog = Catalog(resources)
+        self.clock = clock
+        self.catalog = Catalog((*RESOURCES, *resources))
         self.engine = SqliteEngine()
         self.schema = Schema(self.catalog, self.engine.column_type)
         self.authority = Authority(self.catalog, StoredColumns(self.catalog, self.schema, self.engine))
@@ -98,16 +100,16 @@ class App:
         if not self.prepare(settings):
             raise SettingsError("The database does not have the declared schema. Run `ramet migrate plan`, then apply.")
         path = database_path(settings.database_url)
-        self.store = SqliteStore(path, settings, observer, _microseconds, self._committed)
+        self.store = SqliteStore(path, settings, observer, self.clock, self._committed)
         self.feed = Feed(self.store.changes)
         self.feed.start()
         self.near = NearCache(settings.cache_size, time.monotonic)
         self.feed.subscribe(self.near.apply)
-        root = new_root().encode()
-        self.keys = KeyRing(root, overlap=settings.access_token_ttl)
-        self.keys.rotate(time.time())
-        self.tokens = AccessTokens(self.keys, issuer="ramet", audience="ramet", ttl=settings.access_token_ttl)
-        self.verifier = Verifier(self.tokens)
+        root = read_root(settings.secret or await self.store.fact("root_secret", new_root))
+        counters = LocalCounters(Path(settings.run_dir) if settings.run_dir else None)
+        limiter = Limiter(settings, counters, time.monotonic_ns, observer)
+        self.identity = Identity(settings, root, limiter, observer, self.clock)
+        self.feed.subscribe(self.identity.revocations.apply, self.identity.keys_changed)
         self.core = Core(
             catalog=self.catalog,
             schema=self.schema,
@@ -119,12 +121,11 @@ class App:
             cursors=Cursors(derive(root, "cursors")),
             settings=settings,
             observer=observer,
-            now=_microseconds,
+            now=self.clock,
         )
-        self.core.parts.update({type(part): part for part in self._parts})
-        limiter = Limiter(settings, LocalCounters(Path(settings.run_dir) if settings.run_dir else None), time.monotonic_ns, observer)
+        self.core.parts.update({type(part): part for part in (*self.identity.parts, *self._parts)})
         handlers = self._handlers = Handlers(self.core)
-        pipeline = Pipeline(self.verifier, limiter, handlers)
+        pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
@@ -144,6 +145,7 @@ class App:
             plain=probes(self.watch.health.live, self._ready, scrape),
             vital=VITAL,
         )
+        await self.identity.start(self.as_system(), self.store.changes.since, self.store.lead)
         self._outbox = Outbox(self.core, handlers.writing)
         self._chores = Housekeeping(self.core)
         await self.watch.start()
@@ -154,7 +156,7 @@ class App:
 
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
-        for part in (self._outbox, self._chores, self.feed, self.store, self.watch):
+        for part in (self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
             await part.stop()
         self._lag.stop()
 
@@ -174,9 +176,3 @@ class App:
 
     def _committed(self) -> None:
         self.feed.sync()
-
-
-def _microseconds() -> int:
-    return time.time_ns() // 1000
-
-

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token_ttl: Annotated[float, _s("Life of an unused refresh token.")] = 2_592_000.0
     refresh_grace: Annotated[float, _s("Time in which a used refresh token still returns its one successor.")] = 10.0
     registration: Annotated[bool, _s("Whether anybody may register.")] = True
+    signing_key_period: Annotated[float, _s("How long one key signs access tokens before a new one takes over.")] = 2_592_000.0
     password_threads: Annotated[int, _s("Threads that hash passwords.")] = 1
     password_memory: Annotated[int, _s("KiB of memory argon2id takes for one hash.")] = 19_456
     limits: Annotated[bool, _s("Whether rate limits are enforced.")] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ramet.changes.change import Change
@@ -23,6 +23,9 @@ class ChangeSource(Protocol):
 
     def head(self) -> int:
         """The newest committed place, also when its row has been trimmed."""
+
+    def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
+        """The rows of some resources from `at` (microseconds since 1970) on, in commit order. For use at start."""
 
 
 class Feed:

@@ -55,6 +55,9 @@ class Store(Protocol):
     async def ping(self) -> None:
         """Reads a little. Raises when the database does not answer."""
 
+    async def fact(self, name: str, make: Callable[[], str]) -> str:
+        """What all processes on this database agree on under a name; kept from `make` by the first that asks."""
+
     def lead(self, name: str) -> bool:
         """Whether this process is, or now becomes, the one among all that does the work called `name`."""
 

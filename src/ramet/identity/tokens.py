@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import functools
 import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 from joserfc import jws
@@ -22,6 +23,10 @@ LONGEST = 4096
 # How far the clock of another instance may run ahead of ours before its tokens look forged.
 SKEW = 60.0
 REFRESH_PREFIX = "rt_"
+
+# A refresh token's bytes: its family, how many came before it (big-endian), what nobody can guess, and our mark.
+_FAMILY, _COUNT, _SECRET, _MARK = 16, 4, 24, 16
+_REFRESH_LENGTH = len(REFRESH_PREFIX) + (_FAMILY + _COUNT + _SECRET + _MARK) * 4 // 3
 
 _TYPE = "at+jwt"
 _HEADER = {"alg", "kid", "typ"}
@@ -131,10 +136,38 @@ def expired() -> NoReturn:
     raise Problem("invalid_token", "The access token has expired.")
 
 
-def new_refresh_token() -> tuple[str, str]:
-    """A refresh token of 256 random bits, and its hash to store. Its prefix keeps it from passing as anything else."""
-    token = REFRESH_PREFIX + secrets.token_urlsafe(32)
-    return token, hash_refresh(token)
+class RefreshToken(NamedTuple):
+    """What a refresh token says of itself: its family, and how many of that family came before it."""
+
+    family: str
+    generation: int
+
+
+def new_family() -> str:
+    """The name of a line of refresh tokens: 128 random bits in hexadecimal."""
+    return secrets.token_hex(_FAMILY)
+
+
+def new_refresh_token(secret: bytes, family: str) -> str:
+    """The first refresh token of a family, with 192 random bits that nobody can guess. Store its hash.
+
+    Its prefix keeps it from passing as anything else. `secret` is `derive(root, ...)`.
+    """
+    return _refresh_token(secret, bytes.fromhex(family), 0, secrets.token_bytes(_SECRET))
+
+
+def read_refresh_token(token: str) -> RefreshToken | None:
+    """What `token` says of itself, which anybody can make up; None when it has not the form of a refresh token."""
+    raw = _raw(token)
+    if raw is None:
+        return None
+    return RefreshToken(raw[:_FAMILY].hex(), int.from_bytes(raw[_FAMILY : _FAMILY + _COUNT], "big"))
+
+
+def is_ours(token: str, secret: bytes) -> bool:
+    """Whether we gave `token` out under `secret`, however long ago: a used one is told from a made-up one by it."""
+    raw = _raw(token)
+    return raw is not None and hmac.compare_digest(raw[-_MARK:], _mark(secret, raw[:-_MARK]))
 
 
 def hash_refresh(token: str) -> str:
@@ -147,17 +180,33 @@ def same_hash(one: str, other: str) -> bool:
     return hmac.compare_digest(one, other)
 
 
-def is_refresh_token(token: str) -> bool:
-    """Whether it has the form of one, so that nothing else needs to be looked up."""
-    return len(token) == 46 and token.startswith(REFRESH_PREFIX) and token.isascii()
+def successor(token: str, secret: bytes) -> str:
+    """The one refresh token that follows a used one, derived from it by HMAC-SHA256 under the server's secret.
 
-
-def successor(token: str, secret: bytes, family: str) -> str:
-    """The one refresh token that follows a used one: HMAC-SHA256 under the server's secret, bound to the family.
-
-    Concurrent callers with the same token so get the same successor though only hashes are stored. `secret` is
-    `derive(root, ...)`; without it, knowing a used token tells nothing about the next.
+    Concurrent callers with the same token so get the same successor though only hashes are stored. Without `secret`,
+    knowing a used token tells nothing about the next. Raises ValueError for what is no refresh token.
     """
-    message = b"\0".join((b"refresh", family.encode(), token.encode("utf-8", "surrogatepass")))
-    digest = hmac.digest(secret, message, hashlib.sha256)
-    return REFRESH_PREFIX + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    raw = _raw(token)
+    if raw is None:
+        raise ValueError("Only a refresh token has a successor.")
+    count = int.from_bytes(raw[_FAMILY : _FAMILY + _COUNT], "big")
+    following = hmac.digest(secret, b"refresh successor\0" + raw, hashlib.sha256)[:_SECRET]
+    return _refresh_token(secret, raw[:_FAMILY], count + 1, following)
+
+
+def _refresh_token(secret: bytes, family: bytes, count: int, unguessable: bytes) -> str:
+    content = family + count.to_bytes(_COUNT, "big") + unguessable
+    return REFRESH_PREFIX + base64.urlsafe_b64encode(content + _mark(secret, content)).decode()
+
+
+def _mark(secret: bytes, content: bytes) -> bytes:
+    return hmac.digest(secret, b"refresh mark\0" + content, hashlib.sha256)[:_MARK]
+
+
+def _raw(token: str) -> bytes | None:
+    if len(token) != _REFRESH_LENGTH or not token.startswith(REFRESH_PREFIX) or not token.isascii():
+        return None
+    try:
+        return base64.b64decode(token[len(REFRESH_PREFIX) :], altchars=b"-_", validate=True)
+    except binascii.Error:
+        return None

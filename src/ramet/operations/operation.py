@@ -19,12 +19,16 @@ NO_QUERY = Query(key="")
 
 
 class Exchange(msgspec.Struct, gc=False):
-    """What an operation may know of the request that carried it, and what it adds to the answer."""
+    """What an operation may know of the request that carried it, and what it adds to the answer.
+
+    `browser`: cookies were sent and believed; `same_origin`: a page of ours sent it, as far as its headers tell.
+    """
 
     address: str = ""
     group: str = ""
     cookies: str | None = None
     browser: bool = False
+    same_origin: bool = False
     agent: str = ""
     headers: list[tuple[str, str]] = []
 
@@ -32,7 +36,8 @@ class Exchange(msgspec.Struct, gc=False):
 class Operation(msgspec.Struct, kw_only=True, gc=False):
     """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows.
 
-    The stages of the pipeline fill `caller`, `allowance` and `marks` (seconds at the end of each stage).
+    The stages of the pipeline fill `caller`, `allowance`, `marks` (seconds at the end of each stage) and `synced`
+    (this process's copies of data are exact as of its start).
     """
 
     kind: Kind
@@ -50,6 +55,7 @@ class Operation(msgspec.Struct, kw_only=True, gc=False):
     caller: Caller = ANONYMOUS
     allowance: Any = None
     marks: list[float] = []
+    synced: bool = False
 
 
 class Result(msgspec.Struct, gc=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
+from ramet.changes.feed import Feed
 from ramet.errors import Problem
 from ramet.identity.caller import ANONYMOUS
 from ramet.identity.verifier import Verifier
@@ -19,7 +20,8 @@ STAGES = ("identify", "limit", "plan", "authorize", "cache", "execute")
 class Pipeline:
     """identify → limit → plan → authorize → cache → execute. Interfaces render what comes out."""
 
-    def __init__(self, verifier: Verifier, limiter: Limiter, handlers: Handlers) -> None:
+    def __init__(self, feed: Feed, verifier: Verifier, limiter: Limiter, handlers: Handlers) -> None:
+        self._feed = feed
         self._verifier = verifier
         self._limiter = limiter
         self._handlers = handlers
@@ -41,8 +43,7 @@ class Pipeline:
         self._identify(operation)
         mark(perf_counter())
         route_class = "general" if operation.action is None else operation.action.limit
-        address = operation.exchange.group
-        operation.allowance = self._limiter.check(route_class, operation.caller.id, address)
+        operation.allowance = self._limiter.check(route_class, operation.caller.id, operation.exchange.group)
         mark(perf_counter())
         handler = self._handlers.of(operation)
         plan = handler.plan(operation)
@@ -52,7 +53,8 @@ class Pipeline:
         return handler, plan, permit
 
     def _identify(self, operation: Operation) -> None:
-        """Sets the caller. A browser sends its cookie unasked, so a stale one counts as none; a bad header is refused."""
+        """Sets the caller. A browser sends its cookie unasked, so a stale one counts as none; a bad header does not."""
+        operation.synced = self._feed.sync()
         if operation.token is None:
             return
         try:
@@ -62,3 +64,5 @@ class Pipeline:
             if operation.via == "bearer":
                 raise
             operation.caller = ANONYMOUS
+        if operation.id == "me" and operation.caller.id is not None:
+            operation.id = operation.caller.id

@@ -29,7 +29,6 @@ class Reading:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._near = core.near
-        self._feed = core.feed
         self._expansion = Expansion(core)
         self._loads: dict[Hashable, tuple[int, tuple[str, ...], asyncio.Future[Result]]] = {}
 
@@ -49,7 +48,7 @@ class Reading:
     def find(self, operation: Operation, permit: Permit) -> Result | None:
         """The kept answer, exact as of this call; None when it must be read."""
         info = operation.info
-        if not info.cache or not self._feed.sync():
+        if not info.cache or not operation.synced:
             return None
         key = (operation.name, operation.id, operation.query.key, permit.key)
         entry = self._near.get(key)

@@ -19,14 +19,17 @@ from ramet.identity.keys import KeyRing, derive
 from ramet.identity.tokens import (
     AccessTokens,
     hash_refresh,
-    is_refresh_token,
+    is_ours,
+    new_family,
     new_refresh_token,
+    read_refresh_token,
     same_hash,
     successor,
 )
 
 from .conftest import ROOT, START, TTL
 
+SECRET = derive(ROOT, "refresh tokens")
 Json = dict[str, Any]
 Sign = Callable[[bytes], bytes]
 
@@ -303,12 +306,12 @@ def test_no_token_is_longer_than_4_kib(ring: KeyRing, tokens: AccessTokens) -> N
 
 
 def test_a_refresh_token_is_never_an_access_token(tokens: AccessTokens) -> None:
-    refresh, _ = new_refresh_token()
+    refresh = new_refresh_token(SECRET, new_family())
     access = tokens.mint(user="u", session="s", roles=(), now=START)
     for token in (refresh, f"{refresh}.{refresh}.{refresh}", "rt_" + access):
         refusal(tokens, token)
-    assert is_refresh_token(refresh)
-    assert not is_refresh_token(access)
+    assert read_refresh_token(refresh) is not None
+    assert read_refresh_token(access) is None
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(st.binary(max_size=30).map(b64), min_size=1, max_size=6).map(".".join)))
@@ -332,35 +335,57 @@ def test_whatever_json_the_header_is_the_token_is_refused(header: Any) -> None:
 
 
 def test_refresh_tokens_are_random_and_only_their_hash_is_kept() -> None:
-    made = [new_refresh_token() for _ in range(50)]
-    assert len({token for token, _ in made}) == 50
-    for token, stored in made:
+    family = new_family()
+    made = [new_refresh_token(SECRET, family) for _ in range(50)]
+    assert len(set(made)) == 50
+    for token in made:
         assert token.startswith("rt_")
-        assert len(unb64(token[3:])) == 32
-        assert stored == hash_refresh(token) == hashlib.sha256(token.encode()).hexdigest()
-        assert token[3:] not in stored
-    assert same_hash(made[0][1], hash_refresh(made[0][0]))
-    assert not same_hash(made[0][1], made[1][1])
+        assert len(unb64(token[3:])) == 60
+        assert hash_refresh(token) == hashlib.sha256(token.encode()).hexdigest()
+    assert same_hash(hash_refresh(made[0]), hash_refresh(made[0]))
+    assert not same_hash(hash_refresh(made[0]), hash_refresh(made[1]))
     assert len(hash_refresh("\ud800 anything")) == 64
 
 
-@pytest.mark.parametrize("text", ["", "rt_", "rt_" + "a" * 42, "rt_" + "a" * 44, "RT_" + "a" * 43, "rt_" + "é" * 43])
+def test_a_refresh_token_names_its_family_and_its_place_in_it() -> None:
+    family = new_family()
+    token = new_refresh_token(SECRET, family)
+    assert read_refresh_token(token) == (family, 0)
+    for place in range(1, 4):
+        token = successor(token, SECRET)
+        assert read_refresh_token(token) == (family, place)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "rt_", "rt_" + "a" * 79, "rt_" + "a" * 81, "RT_" + "a" * 80, "rt_" + "é" * 80, "rt_" + "." * 80]
+)
 def test_what_is_not_of_its_form_is_no_refresh_token(text: str) -> None:
-    assert not is_refresh_token(text)
+    assert read_refresh_token(text) is None
+    assert not is_ours(text, SECRET)
+    with pytest.raises(ValueError, match="Only a refresh token"):
+        successor(text, SECRET)
+
+
+def test_used_tokens_are_told_from_made_up_ones() -> None:
+    token = new_refresh_token(SECRET, new_family())
+    assert is_ours(token, SECRET)
+    assert is_ours(successor(token, SECRET), SECRET)
+    assert not is_ours(token, derive(ROOT, "cursors"))
+    raw = unb64(token[3:])
+    for place in range(len(raw)):
+        changed = raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+        assert not is_ours("rt_" + b64(changed), SECRET)
 
 
 def test_every_caller_with_one_used_token_gets_the_same_successor_and_nobody_else_does() -> None:
-    secret = derive(ROOT, "refresh")
-    token, _ = new_refresh_token()
-    following = successor(token, secret, "family")
-    assert following == successor(token, secret, "family")
-    assert is_refresh_token(following)
+    token = new_refresh_token(SECRET, new_family())
+    following = successor(token, SECRET)
+    assert following == successor(token, SECRET)
     others = {
-        successor(token, secret, "other family"),
-        successor(token, derive(ROOT, "cursors"), "family"),
-        successor(new_refresh_token()[0], secret, "family"),
-        successor(following, secret, "family"),
+        successor(token, derive(ROOT, "cursors")),
+        successor(new_refresh_token(SECRET, new_family()), SECRET),
+        successor(following, SECRET),
         token,
     }
-    assert len(others) == 5
+    assert len(others) == 4
     assert following not in others

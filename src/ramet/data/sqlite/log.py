@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import starmap
 
 from ramet.changes.change import Change
@@ -11,6 +12,12 @@ _AFTER = (
     "SELECT seq, at, resource, record_id, kind, version, owner, record FROM ramet_changes"
     " WHERE seq > ? ORDER BY seq LIMIT ?"
 )
+_OF = (
+    "SELECT seq, at, resource, record_id, kind, version, owner, record FROM ramet_changes"
+    " WHERE seq > ? AND seq <= ? AND at >= ? AND resource IN ({}) ORDER BY seq"
+)
+_AT = "SELECT at FROM ramet_changes WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+PAGE = 20_000
 _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ramet_changes'), 0)"
 
 
@@ -34,3 +41,22 @@ class SqliteChanges:
 
     def head(self) -> int:
         return int(self._reader.fetch_now(_HEAD)[0][0])
+
+    def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
+        head = self.head()
+        sql = _OF.format(", ".join("?" * len(resources)))
+        for start in range(self._before(at, head), head, PAGE):
+            rows = self._reader.fetch_now(sql, (start, start + PAGE, at, *resources))
+            yield from starmap(Change, rows)
+
+    def _before(self, at: int, head: int) -> int:
+        """A place with nothing from `at` on before it, found by halving: the order of the log is that of time."""
+        low, high = 0, head
+        while low < high:
+            middle = (low + high + 1) // 2
+            rows = self._reader.fetch_now(_AT, (middle,))
+            if not rows or rows[0][0] < at:
+                low = middle
+            else:
+                high = middle - 1
+        return low

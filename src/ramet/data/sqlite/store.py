@@ -19,6 +19,8 @@ from ramet.observe import Observer
 from ramet.settings import Settings
 
 T = TypeVar("T")
+_FACT = Statement("SELECT value FROM ramet_facts WHERE name = ?", ("name",), {})
+_KEEP_FACT = Statement("INSERT INTO ramet_facts (name, value) VALUES (?, ?)", ("name", "value"), {})
 
 
 class SqliteStore:
@@ -62,6 +64,15 @@ class SqliteStore:
     async def ping(self) -> None:
         self.reader.fetch_now("SELECT count(*) FROM ramet_facts")
 
+    async def fact(self, name: str, make: Callable[[], str]) -> str:
+        async def work(tx: SqliteTransaction) -> str:
+            if not (rows := await tx.fetch(_FACT, {"name": name})):
+                await tx.run(_KEEP_FACT, (name, make()))
+                rows = await tx.fetch(_FACT, {"name": name})
+            return str(rows[0][0])
+
+        return await self.write(work)
+
     def lead(self, name: str) -> bool:
         return self._leadership.take(name)
 
@@ -77,7 +88,8 @@ class SqliteStore:
 def _incarnation(connection: Any) -> str:
     """The name of this database's log, made once: positions of another database mean nothing here."""
     connection.execute(
-        "INSERT INTO ramet_facts (name, value) VALUES ('incarnation', ?) ON CONFLICT DO NOTHING", (secrets.token_hex(4),)
+        "INSERT INTO ramet_facts (name, value) VALUES ('incarnation', ?) ON CONFLICT DO NOTHING",
+        (secrets.token_hex(4),),
     )
     row = connection.execute("SELECT value FROM ramet_facts WHERE name = 'incarnation'").fetchone()
     return str(row[0])

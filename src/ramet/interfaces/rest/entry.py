@@ -134,6 +134,8 @@ class Rest:
             raise Problem("invalid_query", "This operation takes no parameters in its address.")
         exchange.cookies = header("cookie")
         exchange.agent = header("user-agent") or ""
+        if kind == "action":
+            exchange.same_origin = not self._cross_site(request)
         if_match = header("if-match")
         if if_match is not None:
             operation.match = _match(if_match)
@@ -160,18 +162,22 @@ class Rest:
         access, refresh = cookies.read(cookie)
         if access is None and refresh is None:
             return
+        if self._cross_site(request):
+            raise Problem("cross_site")
+        operation.exchange.browser = True
+        operation.token, operation.via = access, "cookie"
+
+    def _cross_site(self, request: Request) -> bool:
+        """Whether another site may have made a browser send this request."""
         header = request.header
-        if cookies.cross_site(
+        return cookies.cross_site(
             request.method,
             header("sec-fetch-site"),
             header("origin"),
             header("host"),
             request.scheme,
             self._cors.origins | self._own_origins,
-        ):
-            raise Problem("cross_site")
-        operation.exchange.browser = True
-        operation.token, operation.via = access, "cookie"
+        )
 
     async def _answer_other(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
         plain = self._plain.get(request.path)
