@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from ramet.data.migrations.failures import MigrationError
 from ramet.errors import DeclarationError, Problem, SettingsError
 
 REFUSED = 1
@@ -21,14 +23,14 @@ def guarded(work: Callable[[], object]) -> int:
     """Run a command; what a person can mend is told without a traceback. Gives the exit code."""
     try:
         work()
-    except (Refused, DeclarationError, SettingsError) as error:
+    except (Refused, DeclarationError, SettingsError, MigrationError) as error:
         return _told(str(error))
     except Problem as problem:
         return _told("\n".join((problem.detail, *(f"  {f.pointer}: {f.detail}" for f in problem.faults))))
     except KeyboardInterrupt:
         return _told("Stopped.")
     except BrokenPipeError:  # the reader of our output has gone, which is its right
-        sys.stdout = None  # type: ignore[assignment]  # or the interpreter complains at its end
+        sys.stdout = None  # or the interpreter complains at its end
         return REFUSED
     except Exception as error:
         return _told(_own_code(error))
@@ -42,8 +44,14 @@ def _told(text: str) -> int:
 
 
 def _own_code(error: Exception) -> str:
-    """A failure in the application's code or in ours: where it happened helps, Ramet's inner calls do not."""
+    """A failure in the application's code or in ours: the application's frames help, those of libraries do not."""
     frames = traceback.extract_tb(error.__traceback__)
-    inner = str(Path(__file__).resolve().parent.parent)
-    shown = [frame for frame in frames if not frame.filename.startswith((inner, "<frozen"))] or list(frames)
+    shown = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames[-1:]
     return "".join(traceback.format_list(shown)) + "".join(traceback.format_exception_only(error)).rstrip()
+
+
+_LIBRARIES = (
+    str(Path(__file__).resolve().parent.parent),
+    *sysconfig.get_paths().values(),
+    "<frozen",
+)

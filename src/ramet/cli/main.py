@@ -1,22 +1,41 @@
-"""The table of commands."""
+"""The table of commands. Each is imported when it is asked for: serving must not hold what only migrating needs."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from ramet.cli.failures import guarded
-from ramet.cli.serving import serve
+
+COMMANDS: Mapping[str, str] = {
+    "serve": "ramet.cli.serving",
+    "migrate": "ramet.cli.migrating",
+}
+"""Commands in the order of their help, with the module whose `command` each is."""
+
+
+class Commands(TyperGroup):
+    """The commands of the table."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        found = typer.main.get_command(importlib.import_module(COMMANDS[cmd_name]).command)
+        found.name = cmd_name
+        return found
+
 
 commands = typer.Typer(
-    name="ramet",
-    help="A Python backend that a team declares once and never rewrites to grow.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    name="ramet", cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
-commands.command()(serve)
 
 
 @commands.callback()

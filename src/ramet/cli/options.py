@@ -6,15 +6,11 @@ from typing import Annotated
 
 import typer
 
-Application = Annotated[
-    str,
-    typer.Argument(
-        metavar="APP",
-        envvar="RAMET_APP",
-        help="The application: the path of its file or folder, or package.module:name.",
-    ),
-]
+DEFAULT_APP = "app.py"
+_HELP = "The application: the path of its file or folder, or package.module:name."
+
+AppArgument = Annotated[str, typer.Argument(metavar="[APP]", envvar="RAMET_APP", help=_HELP)]
+AppOption = Annotated[str, typer.Option("--app", metavar="APP", envvar="RAMET_APP", help=_HELP)]
 Database = Annotated[
     str | None, typer.Option("--database", metavar="URL", help="Instead of RAMET_DATABASE_URL: sqlite:///PATH.")
 ]
-DEFAULT_APP = "app.py"

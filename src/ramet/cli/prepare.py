@@ -11,18 +11,19 @@ import sys
 import msgspec
 
 from ramet.app import App
+from ramet.cli.application import load
 from ramet.cli.failures import Refused, guarded
+from ramet.cli.migrating import migrator
 from ramet.settings import Settings
-from ramet.topology.loading import load_app, newest_revision
+from ramet.topology.loading import newest_revision
 
 
 def main(reference: str, *, demo: bool, settings: Settings) -> None:
     """Bring the database's schema up to date and fill it. Raises Refused when that could lose data."""
-    app = load_app(reference)
-    if not isinstance(app, App):
-        raise Refused(f"{reference} is not a Ramet application.")
+    app = load(reference)
     if not app.prepare(settings, newest_revision(reference)):
-        raise Refused("The database has another schema.")
+        for text in migrator(app, reference, settings).apply(reviewed=False):
+            sys.stderr.write(f"Schema: {text}.\n")
     if demo:
         asyncio.run(_fill(app, settings))
 

@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 
 from ramet.cli.failures import Refused
-from ramet.cli.options import DEFAULT_APP, Application, Database
+from ramet.cli.options import DEFAULT_APP, AppArgument, Database
 from ramet.settings import Settings
 from ramet.topology.single.current import load_current, prepare
 from ramet.topology.single.reload import serve_reloading
 from ramet.topology.single.server import serve as serve_here
 from ramet.topology.single.supervisor import Supervisor
 
+command = typer.Typer()
 
+
+@command.command()
 def serve(
-    app: Application = DEFAULT_APP,
+    app: AppArgument = DEFAULT_APP,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that serve the port.")] = None,

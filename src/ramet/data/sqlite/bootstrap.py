@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import apsw
+import msgspec
 
+from ramet.data.kinds import column_kinds
 from ramet.data.schema import Schema
 from ramet.data.sqlite.connection import open_connection
 from ramet.data.sqlite.ddl import create_statements, search_statements
@@ -19,6 +21,8 @@ from ramet.errors import SettingsError
 
 FINGERPRINT = "schema"
 """The fact that names the declaration a database was last brought to."""
+KINDS = "kinds"
+"""The fact that says what the columns' values mean, as JSON."""
 REVISIONS = "ramet_revisions"
 """The table that holds the revision a database was last brought to."""
 LOCK_SECONDS = 120
@@ -32,9 +36,16 @@ def schema_statements(schema: Schema, catalog: Catalog) -> Iterator[str]:
         yield from search_statements(info)
 
 
-def fingerprint(statements: Iterable[str]) -> str:
+def fingerprint(statements: Iterable[str], catalog: Catalog) -> str:
     """Equal for equal schemas."""
-    return hashlib.sha256("\0".join(statements).encode()).hexdigest()
+    kinds = [f"{column} {kind}" for column, kind in column_kinds(catalog).items()]
+    return hashlib.sha256("\0".join((*statements, *kinds)).encode()).hexdigest()
+
+
+def record_schema(connection: apsw.Connection, wanted: str, catalog: Catalog) -> None:
+    """Notes that the database now has the schema of this fingerprint."""
+    write_fact(connection, FINGERPRINT, wanted)
+    write_fact(connection, KINDS, msgspec.json.encode(column_kinds(catalog)).decode())
 
 
 def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = "") -> bool:
@@ -44,7 +55,7 @@ def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = 
     Raises SettingsError when the file cannot be used.
     """
     statements = list(schema_statements(schema, catalog))
-    wanted = fingerprint(statements)
+    wanted = fingerprint(statements, catalog)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -54,7 +65,9 @@ def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = 
         connection.set_busy_timeout(LOCK_SECONDS * 1000)
         if read_fact(connection, FINGERPRINT) is None:
             connection.execute("BEGIN IMMEDIATE")
-            _create(connection, statements, wanted, revision)
+            _create(connection, statements, revision)
+            if _is_verbatim(connection, statements):
+                record_schema(connection, wanted, catalog)
             connection.execute("COMMIT")
         same = read_fact(connection, FINGERPRINT) == wanted
         return same and (not revision or read_revision(connection) == revision)
@@ -64,15 +77,17 @@ def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = 
         connection.close()
 
 
-def _create(connection: apsw.Connection, statements: list[str], wanted: str, revision: str) -> None:
+def _create(connection: apsw.Connection, statements: list[str], revision: str) -> None:
     if is_empty(connection):  # still, now that no other process can make it
         for statement in statements:
             connection.execute(statement)
         if revision:
             write_revision(connection, revision)
+
+
+def _is_verbatim(connection: apsw.Connection, statements: list[str]) -> bool:
     present = {row[0].strip() for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
-    if present.issuperset(text.strip() for text in statements if text.lstrip().startswith("CREATE")):
-        write_fact(connection, FINGERPRINT, wanted)
+    return present.issuperset(text.strip() for text in statements if text.lstrip().startswith("CREATE"))
 
 
 def is_empty(connection: apsw.Connection) -> bool:

@@ -1,0 +1,7 @@
+"""What a migration refuses."""
+
+from __future__ import annotations
+
+
+class MigrationError(Exception):
+    """The database was left as it was; the message says why and what to run."""

@@ -1,0 +1,187 @@
+"""Carrying migrations out: one process at a time, in one transaction, as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import msgspec
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import Script
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ramet.data.engine import Engine
+from ramet.data.migrations import renames as renaming
+from ramet.data.migrations.differences import Declared, Step, carry_out, find_steps
+from ramet.data.migrations.failures import MigrationError
+from ramet.data.migrations.revisions import Revisions, becomes, new_context
+from ramet.data.schema import Schema
+from ramet.data.sqlite import bootstrap
+from ramet.data.sqlite.connection import database_path
+from ramet.data.sqlite.dbapi import migration_connection
+from ramet.data.sqlite.derived import broken_references, differs, drop_triggers, restore_derived
+from ramet.data.sqlite.tables import comparable_tables
+from ramet.declare.catalog import Catalog
+
+
+class Plan(NamedTuple):
+    """Where a database stands."""
+
+    revision: str
+    """The newest revision it has; empty for none."""
+    pending: list[Path]
+    """The revisions it lacks, in order."""
+    steps: list[Step]
+    """From what it is now to the declaration."""
+    derived: bool
+    """Whether indexes would be made or dropped."""
+
+
+class Migrator:
+    """Migrations of the database at `url`, which is not empty, with the revisions in `folder`."""
+
+    def __init__(self, url: str, folder: Path, catalog: Catalog, schema: Schema, engine: Engine) -> None:
+        self._path = database_path(url)
+        self._folder = folder
+        self._catalog = catalog
+        self._statements = list(bootstrap.schema_statements(schema, catalog))
+        self._fingerprint = bootstrap.fingerprint(self._statements, catalog)
+        self._declared = Declared(catalog, schema, engine)
+
+    def plan(self) -> Plan:
+        """Where the database stands, read without holding up anybody."""
+        with self._open(lock=False, keep=False) as work:
+            steps = find_steps(work.context(), self._declared, work.kinds)
+            pending = [Path(one.path) for one in work.pending]
+            return Plan(work.revision, pending, steps, differs(work.driver, self._statements))
+
+    def make(self, message: str, renames: Sequence[renaming.Rename] = ()) -> Path:
+        """Writes a revision with every step to the declaration; its file.
+
+        Raises MigrationError when there is nothing to write, when earlier revisions wait, or a rename does not fit.
+        """
+        with self._open(lock=True, keep=False) as work:
+            if work.pending:
+                raise MigrationError(f"{_names(work.pending)} is not applied yet. Run `ramet migrate apply` first.")
+            drop_triggers(work.driver)
+            with _refusing("The rename does not fit the database"):
+                renaming.carry_out(Operations(work.context()), renames)
+            kinds = renaming.renamed(work.kinds, renames)
+            steps = find_steps(work.context(), self._declared, kinds)
+            if not steps and not renames:
+                raise MigrationError("The database has the declared schema already: there is nothing to write.")
+            becoming = {
+                column: kind
+                for column, kind in self._declared.kinds.items()
+                if column in kinds and work.kinds.get(column) != kind
+            }
+            return work.revisions.write(steps, [renaming.as_operation(one) for one in renames], message, becoming)
+
+    def apply(self, *, reviewed: bool, keep: bool = True) -> list[str]:
+        """Brings the database to the declaration; a sentence for each thing done.
+
+        Waiting revisions are run if `reviewed`; what is left is done if it is safe. Raises MigrationError otherwise,
+        and when a step fails. Without `keep` everything is undone again.
+        """
+        told: list[str] = []
+        with self._open(lock=True, keep=keep) as work:
+            pending, kinds = work.pending, work.kinds
+            if not pending and bootstrap.read_fact(work.driver, bootstrap.FINGERPRINT) == self._fingerprint:
+                return []  # nothing to do, or another process was first
+            if pending and not reviewed:
+                raise MigrationError(f"{_names(pending)} is not applied yet. Read it, then run `ramet migrate apply`.")
+            drop_triggers(work.driver)
+            with _refusing(f"{_names(pending)} failed"):
+                work.revisions.run(work.connection)
+            for one in pending:
+                told.append(f"revision {Path(one.path).stem} is applied")
+                kinds.update(becomes(one))
+            steps = find_steps(work.context(), self._declared, kinds)
+            if any(step.danger for step in steps):
+                raise MigrationError(refusal(steps))
+            with _refusing("The schema could not be changed"):
+                carry_out(Operations(work.context()), steps)
+                told += [step.text for step in steps]
+                told += restore_derived(work.driver, self._statements, rows_changed=bool(pending))
+            self._check(work)
+            bootstrap.record_schema(work.driver, self._fingerprint, self._catalog)
+        return told
+
+    def _check(self, work: _Work) -> None:
+        if broken := broken_references(work.driver):
+            raise MigrationError(f"Nothing was changed, for afterwards {'; '.join(broken)}.")
+        if left := find_steps(work.context(), self._declared, self._declared.kinds):
+            raise MigrationError(f"Nothing was changed, for afterwards this would be left: {left[0].text}.")
+
+    @contextmanager
+    def _open(self, *, lock: bool, keep: bool) -> Iterator[_Work]:
+        revisions = Revisions(self._folder)
+        try:
+            with migration_connection(self._path, lock=lock, keep=keep) as (connection, driver):
+                yield _Work(connection, driver, revisions, frozenset(self._declared.metadata.tables))
+        except DBAPIError as error:
+            if not isinstance(error.orig, apsw.BusyError):
+                raise
+            raise MigrationError("Another process has been writing to the database for too long.") from error
+
+
+class _Work:
+    """One open database and what is known of it."""
+
+    def __init__(
+        self, connection: Connection, driver: apsw.Connection, revisions: Revisions, declared: frozenset[str]
+    ) -> None:
+        self.connection = connection
+        self.driver = driver
+        self.revisions = revisions
+        self.revision = bootstrap.read_revision(driver)
+        self.pending = revisions.after(self.revision)
+        self.kinds: dict[str, str] = msgspec.json.decode(bootstrap.read_fact(driver, bootstrap.KINDS) or "{}")
+        self._declared = declared
+
+    def context(self) -> MigrationContext:
+        """Alembic's view of the database as it is now, without tables that are not Ramet's."""
+        tables = comparable_tables(self.driver) | self._declared
+
+        def include(name: str | None, kind: str, parents: object) -> bool:
+            if kind == "index":
+                return bool(name) and str(name).endswith("_unique")
+            return kind != "table" or name in tables
+
+        return new_context(self.connection, include_name=include)
+
+
+def refusal(steps: Sequence[Step]) -> str:
+    """Why the steps are not done without a review, and what to run."""
+    lines = [f"  {step.text}: {step.danger}" for step in steps if step.danger]
+    renamed = ""
+    if any("dropped" in step.text for step in steps) and any("added" in step.text for step in steps):
+        renamed = " (with --rename TABLE.OLD=NEW for what only has another name)"
+    return "\n".join(
+        [
+            "The database differs from the declaration in a way that could lose data:",
+            *lines,
+            f"Nothing was changed. Run `ramet migrate make`{renamed}, read the revision it writes, "
+            "then run `ramet migrate apply`.",
+        ]
+    )
+
+
+def _names(pending: Sequence[Script]) -> str:
+    return ", ".join(f"Revision {Path(one.path).stem}" for one in pending)
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Turns whatever goes wrong inside into a sentence: revisions may raise anything."""
+    try:
+        yield
+    except Exception as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        name = "" if isinstance(error, SQLAlchemyError | apsw.Error) else f"{type(error).__name__}: "
+        raise MigrationError(f"{what}: {name}{reason}. Nothing was changed.") from error

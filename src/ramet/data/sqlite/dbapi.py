@@ -1,0 +1,142 @@
+"""apsw as SQLAlchemy's driver, for migrations only: they reflect tables and run Alembic's operations.
+
+The standard library's sqlite3 could do this too, but it brings a SQLite of its own, with whichever bugs it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.pool import StaticPool
+
+from ramet.data.sqlite.bootstrap import LOCK_SECONDS
+from ramet.data.sqlite.connection import open_connection
+
+
+@contextmanager
+def migration_connection(path: Path, *, lock: bool, keep: bool) -> Iterator[tuple[Connection, apsw.Connection]]:
+    """The file as SQLAlchemy and as the driver see it, in one transaction; `lock` takes the write lock at its start.
+
+    References are not enforced, so that tables can be replaced. What was done is undone at the end unless `keep`, and
+    when something is raised. Waits while another process holds the lock; raises apsw.BusyError after LOCK_SECONDS.
+    """
+    driver = open_connection(path, writes=True)
+    driver.set_busy_timeout(LOCK_SECONDS * 1000)
+    driver.pragma("foreign_keys", False)
+    begin = "BEGIN IMMEDIATE" if lock else "BEGIN"
+    engine = create_engine("sqlite+apsw://", creator=lambda: _Connection(driver, begin), poolclass=StaticPool)
+    try:
+        with engine.connect() as connection:
+            transaction = connection.begin()
+            yield connection, driver
+            if keep:
+                transaction.commit()
+            else:
+                transaction.rollback()
+    finally:
+        engine.dispose()
+        driver.close()
+
+
+class _Cursor:
+    """One statement and its rows, all of which are read at once: schemas are small."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._cursor = connection.cursor()
+        self._cursor.exec_trace = self._describe
+        self._connection = connection
+        self._rows: list[Any] = []
+        self.description: Any = None
+        self.arraysize = 1
+        self.rowcount = -1
+        self.lastrowid = 0
+
+    def _describe(self, cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        self.description = cursor.get_description() or None
+        return True
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self.description = None
+        self._rows = list(self._cursor.execute(sql, tuple(parameters)))[::-1]
+        self.rowcount = self._connection.changes()
+        self.lastrowid = self._connection.last_insert_rowid()
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        self.description = None
+        self._cursor.executemany(sql, [tuple(one) for one in parameters])
+
+    def fetchone(self) -> Any:
+        return self._rows.pop() if self._rows else None
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        return [self._rows.pop() for _ in range(min(size, len(self._rows)))]
+
+    def fetchall(self) -> list[Any]:
+        rows, self._rows = self._rows[::-1], []
+        return rows
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+class _Connection:
+    """The methods of PEP 249 that SQLAlchemy calls."""
+
+    def __init__(self, connection: apsw.Connection, begin: str) -> None:
+        self._connection = connection
+        self._begin = begin
+
+    def cursor(self) -> _Cursor:
+        return _Cursor(self._connection)
+
+    def begin(self) -> None:
+        self._connection.execute(self._begin)
+
+    def commit(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """The connection belongs to whoever opened it."""
+
+
+class _Driver:
+    """What SQLAlchemy asks of a driver's module."""
+
+    paramstyle = "qmark"
+    sqlite_version_info = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    Error = apsw.Error
+
+
+class ApswDialect(SQLiteDialect):
+    """SQLite by way of apsw."""
+
+    driver = "apsw"
+    supports_statement_cache = True
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        return _Driver
+
+    def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
+        return _Driver.sqlite_version_info
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        dbapi_connection.begin()
+
+    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
+        return False
+
+
+registry.register("sqlite.apsw", __name__, "ApswDialect")
