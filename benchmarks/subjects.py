@@ -67,7 +67,7 @@ class Ramet:
         command = [str(Path(sys.executable).with_name("ramet")), "serve", "benchmarks/ramet_app.py"]
         env = {"RAMET_DATABASE_URL": f"sqlite:///{directory / 'ramet.db'}"}
         for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH"):
-            env[f"RAMET_LIMIT_{limit}"] = "100000000/60"
+            env[f"RAMET_LIMIT_{limit}"] = "60000/1"
         server = Server([*command, "--port", str(port)], port, directory / "ramet.log", env, cores)
         server.wait("/ready")
         return server
