@@ -54,7 +54,10 @@ def load_app(reference: str) -> Application:
 def folder_of(reference: str) -> Path:
     """The folder that holds the application's code: what is watched for changes."""
     target, _ = _split(reference)
-    return Path(target).resolve().parent if _is_file(target) else Path.cwd()
+    if not _is_file(target):
+        return Path.cwd()
+    path = Path(target).resolve()
+    return path if path.is_dir() else path.parent
 
 
 def migrations_of(reference: str) -> Path:

@@ -171,6 +171,8 @@ async def serve_rsgi(handler: Handler, scope: RsgiScope, protocol: RsgiProtocol)
         response = render(problem)
     except Disconnected:
         response = render(Problem("bad_request", "The body broke off."))
+    except asyncio.CancelledError:
+        response = render(Problem("unavailable", "The server is stopping."))  # only a stop cancels requests
     except Exception:
         _log.exception("unhandled error in %s %s", scope.method, scope.path)
         response = render(Problem("internal"))

@@ -142,7 +142,7 @@ class _Process:
             say(f"Requests cut off because they did not finish in time: {len(unfinished)}.")
             for task in unfinished:
                 task.cancel()
-            await asyncio.wait(unfinished, timeout=1.0)
+            await asyncio.wait({*unfinished, serving}, timeout=1.0)
         return serving.done()
 
     def _on_signal(self) -> None:

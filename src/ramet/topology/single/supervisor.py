@@ -3,7 +3,7 @@
 Each worker has a listening socket of its own (SO_REUSEPORT), so that the kernel spreads connections evenly; with one
 shared socket, a burst of eight connections was measured to land on one worker of two. The parent holds the sockets
 too: what is queued when a worker dies waits for its successor. A worker that keeps failing loses its socket until it
-runs again, so that no new connections wait for it.
+starts again, so that no new connections wait for it while others serve.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ STABLE = 10.0
 """Seconds of service after which a worker's end is no longer taken for a failure to start."""
 ATTEMPTS = 5
 """Failures in a row after which the supervisor gives up, unless another worker serves."""
+LONGEST_WAIT = 2.0
+"""Seconds for which new connections may wait for the only worker; before a longer delay they are refused."""
 
 _RELOAD = 0  # in the wake-up pipe, among the numbers of signals
 
@@ -216,7 +218,7 @@ class Supervisor:
         first, longest = self._backoff
         delay = min(longest, first * 2 ** (worker.failures - 2)) if worker.failures > 1 else 0.0
         worker.due = now + delay
-        if delay and worker.listener is not None:
+        if worker.listener is not None and delay and (others or delay >= LONGEST_WAIT):
             worker.listener.close()
             worker.listener = None
         say(f"Worker {pid} {started} ({reason}); starting another{f' in {delay:g} s' if delay else ''}.")

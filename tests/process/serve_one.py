@@ -1,0 +1,17 @@
+"""Serve an application in this process: `python -m tests.process.serve_one APP SETTINGS [QUIET]`, settings as JSON."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import msgspec
+
+from ramet.settings import Settings
+from ramet.topology.loading import load_app
+from ramet.topology.single import server
+
+if __name__ == "__main__":
+    settings = msgspec.json.decode(sys.argv[2], type=Settings)
+    server.QUIET = float(sys.argv[3]) if sys.argv[3:] else server.QUIET
+    sys.exit(server.serve(partial(load_app, sys.argv[1]), settings))
