@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alembic.autogenerate import renderers
 from alembic.operations import Operations, ops
 
 from ramet.data.migrations.failures import MigrationError
@@ -49,3 +50,9 @@ def renamed(kinds: Mapping[str, str], renames: Sequence[Rename]) -> dict[str, st
             if column == old or column.startswith(f"{old}."):
                 found[new + column[len(old) :]] = found.pop(column)
     return found
+
+
+@renderers.dispatch_for(ops.RenameTableOp)
+def _render(context: object, operation: ops.RenameTableOp) -> str:
+    """Alembic, which never finds this by comparing, does not write it."""
+    return f"op.rename_table({operation.table_name!r}, {operation.new_table_name!r})"

@@ -54,9 +54,9 @@ class Revisions:
             raise MigrationError(f"The database has the revision {current}: {error}") from error
         return found[::-1]
 
-    def run(self, connection: Connection) -> None:
-        """Run what the database lacks. What a revision raises passes through."""
-        context = new_context(connection, fn=lambda current, _: self._scripts._upgrade_revs("head", current))
+    def run(self, connection: Connection, revision: str) -> None:
+        """Run what a database lacks up to a revision. What that raises passes through."""
+        context = new_context(connection, fn=lambda current, _: self._scripts._upgrade_revs(revision, current))
         with Operations.context(context):
             context.run_migrations()
 

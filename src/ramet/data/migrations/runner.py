@@ -24,7 +24,7 @@ from ramet.data.schema import Schema
 from ramet.data.sqlite import bootstrap
 from ramet.data.sqlite.connection import database_path
 from ramet.data.sqlite.dbapi import migration_connection
-from ramet.data.sqlite.derived import broken_references, differs, drop_triggers, restore_derived
+from ramet.data.sqlite.derived import broken_references, derived_names, differs, drop_triggers, restore_derived
 from ramet.data.sqlite.tables import comparable_tables
 from ramet.declare.catalog import Catalog
 
@@ -95,10 +95,11 @@ class Migrator:
                 return []  # nothing to do, or another process was first
             if pending and not reviewed:
                 raise MigrationError(f"{_names(pending)} is not applied yet. Read it, then run `ramet migrate apply`.")
+            derived = derived_names(work.driver)
             drop_triggers(work.driver)
-            with _refusing(f"{_names(pending)} failed"):
-                work.revisions.run(work.connection)
             for one in pending:
+                with _refusing(f"{_names([one])} failed"):
+                    work.revisions.run(work.connection, one.revision)
                 told.append(f"revision {Path(one.path).stem} is applied")
                 kinds.update(becomes(one))
             steps = find_steps(work.context(), self._declared, kinds)
@@ -107,7 +108,7 @@ class Migrator:
             with _refusing("The schema could not be changed"):
                 carry_out(Operations(work.context()), steps)
                 told += [step.text for step in steps]
-                told += restore_derived(work.driver, self._statements, rows_changed=bool(pending))
+                told += restore_derived(work.driver, self._statements, derived, rows_changed=bool(pending))
             self._check(work)
             bootstrap.record_schema(work.driver, self._fingerprint, self._catalog)
         return told

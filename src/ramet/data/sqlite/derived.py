@@ -7,7 +7,7 @@ and what reflects an index does not see its direction.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import apsw
 
@@ -28,11 +28,18 @@ def drop_triggers(connection: apsw.Connection) -> None:
             connection.execute(f'DROP TRIGGER "{name}"')
 
 
-def restore_derived(connection: apsw.Connection, statements: Iterable[str], *, rows_changed: bool) -> list[str]:
-    """Make what the declaration's `statements` say, drop what they no longer say; a sentence for each difference.
+def derived_names(connection: apsw.Connection) -> set[str]:
+    """The names of all there are."""
+    return {name for name, _, _ in _ours(connection)}
 
-    `rows_changed` fills full-text indexes anew even if they stand as declared. Raises apsw.ConstraintError when
-    values are not unique.
+
+def restore_derived(
+    connection: apsw.Connection, statements: Sequence[str], before: set[str], *, rows_changed: bool
+) -> list[str]:
+    """Make what the declaration's `statements` say, drop what they no longer say; a sentence for each that is new.
+
+    `before` are the names at the start of the migration. `rows_changed` fills full-text indexes anew even if they
+    stand as declared. Raises apsw.ConstraintError when values are not unique.
     """
     wanted = {match[2]: text.strip() for text in statements if (match := _MADE.match(text))}
     present = {name: (kind, sql) for name, kind, sql in _ours(connection)}
@@ -45,7 +52,8 @@ def restore_derived(connection: apsw.Connection, statements: Iterable[str], *, r
     for name, text in wanted.items():
         if present.get(name, ("", ""))[1] != text:
             connection.execute(text)
-            told.append(f"{_noun(text)} {name} is made")
+            if name not in before:
+                told.append(f"{_noun(text)} {name} is made")
     for text in statements:
         filled = _REBUILT.match(text)
         if filled and (rows_changed or present.get(filled[1], ("", ""))[1] != wanted[filled[1]]):
