@@ -42,7 +42,7 @@ def input_struct(name: str, fields: Mapping[str, Field], partial: bool = False) 
     """A Struct that refuses unknown fields; absent ones are UNSET so that a default can be told from a value."""
     members: list[Any] = []
     for key, field in fields.items():
-        kind = field.input_type()
+        kind = field.json_type()
         if field.optional:
             kind = kind | None
         if field.required and not partial:

@@ -38,7 +38,7 @@ def decode_input(
                 raise msgspec.ValidationError
         else:
             value = msgspec.convert(source or {}, decoder.type)
-        if not any(_wrong(field, value) for field in checked):
+        if not any([_wrong(field, value) for field in checked]):
             return value
     except msgspec.ValidationError:
         pass
@@ -96,8 +96,14 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _wrong(field: Field, value: Any) -> bool:
+    """Whether a value does not pass its second look; one that does becomes its Python value."""
     given = getattr(value, field.name, None)
-    return given is not None and given is not msgspec.UNSET and field.check(given) is not None
+    if given is None or given is msgspec.UNSET:
+        return False
+    if field.check(given) is not None:
+        return True
+    setattr(value, field.name, field.from_json(given))
+    return False
 
 
 def _faults(source: bytes | Mapping[str, Any] | None, kind: Any, fields: Mapping[str, Field]) -> list[Fault]:

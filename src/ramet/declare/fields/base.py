@@ -57,13 +57,25 @@ class Field:
         """The msgspec type that decodes and checks this field's JSON, null excluded."""
         raise TypeError(f"{type(self).__name__} does not say what its input is")
 
+    def json_type(self) -> Any:
+        """The msgspec type of this field in JSON, where that is not the type of its Python value."""
+        return self.input_type()
+
     def check(self, value: Any) -> str | None:
         """What is wrong with a decoded value beyond its type, as a sentence; None when it is right. Used if `checked`."""
         return None
 
+    def from_json(self, value: Any) -> Any:
+        """The Python value of a decoded and checked one. Used if `checked`."""
+        return value
+
     def schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of a value, null excluded."""
         raise TypeError(f"{type(self).__name__} does not say what its schema is")
+
+    def query_schema(self) -> dict[str, Any]:
+        """JSON Schema of what `parse` takes: a filter may ask for values that no record can have."""
+        return self.schema()
 
     def parse(self, text: str) -> Any:
         """A value from a query parameter. Raises ValueError with a sentence."""
@@ -75,3 +87,13 @@ class Field:
         if wrong is not None:
             raise ValueError(wrong)
         return value
+
+
+def nullable(schema: dict[str, Any], allowed: bool) -> dict[str, Any]:
+    """The schema that takes null too, if that is allowed. One without a type takes null already."""
+    if not allowed or "type" not in schema:
+        return schema
+    changed = {**schema, "type": [schema["type"], "null"]}
+    if "enum" in schema:
+        changed["enum"] = [*schema["enum"], None]
+    return changed

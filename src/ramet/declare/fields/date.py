@@ -22,7 +22,7 @@ class Date(Field):
         return date
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "format": "date"}
+        return {"type": "string", "format": "date", "pattern": "^(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 
     def parse(self, text: str) -> date:
         try:

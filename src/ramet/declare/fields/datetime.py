@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from ramet.declare.fields.base import Field
 
+# The first and the last day are left out: elsewhere on Earth they lie outside of the calendar.
+PATTERN = "^(?!0000|0001-01-01|9999-12-31)[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,}(Z|[+-][0-9]{2}:[0-9]{2})$"
+_FIRST = datetime(1, 1, 2)
+_LAST = datetime(9999, 12, 31)
 _TYPE = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -24,14 +28,12 @@ class DateTime(Field):
         return _TYPE
 
     def check(self, value: datetime) -> str | None:
-        try:
-            value.astimezone(UTC)
-        except OverflowError:
-            return "Expected a moment between the years 1 and 9999 in UTC"
+        if not _FIRST <= value.replace(tzinfo=None) < _LAST:
+            return "Expected a moment from 0001-01-02 to 9999-12-30"
         return None
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "format": "date-time"}
+        return {"type": "string", "format": "date-time", "pattern": PATTERN}
 
     def parse(self, text: str) -> datetime:
         try:

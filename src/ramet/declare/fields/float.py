@@ -33,6 +33,9 @@ class Float(Field):
             schema["maximum"] = self.max
         return schema
 
+    def query_schema(self) -> dict[str, Any]:
+        return {"type": "number", "format": "double"}
+
     def parse(self, text: str) -> float:
         try:
             value = float(text) if len(text) <= 400 and "_" not in text else math.nan

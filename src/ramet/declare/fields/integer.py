@@ -30,8 +30,11 @@ class Integer(Field):
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "format": "int64", "minimum": self.min, "maximum": self.max}
 
+    def query_schema(self) -> dict[str, Any]:
+        return {"type": "integer", "format": "int64", "minimum": LOWEST, "maximum": HIGHEST}
+
     def parse(self, text: str) -> int:
-        if len(text) > 20 or not text.lstrip("-").isdecimal() or not text.isascii():
+        if len(text) > 20 or not text.removeprefix("-").isdecimal() or not text.isascii():
             raise ValueError("Expected a whole number")
         value = int(text)
         if not LOWEST <= value <= HIGHEST:

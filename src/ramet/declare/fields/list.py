@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ramet.declare.fields.base import Field
+from ramet.declare.fields.base import Field, nullable
 
 
 class ListOf(Field):
@@ -25,15 +25,25 @@ class ListOf(Field):
         self.max_items = max_items
 
     def input_type(self) -> Any:
-        return Annotated[list[self.item.input_type()], msgspec.Meta(max_length=self.max_items)]  # type: ignore[misc]  # built at run time
+        return self._of(self.item.input_type())
+
+    def json_type(self) -> Any:
+        return self._of(self.item.json_type())
+
+    def _of(self, item: Any) -> Any:
+        kind = item | None if self.item.optional else item
+        return Annotated[list[kind], msgspec.Meta(max_length=self.max_items)]  # type: ignore[valid-type]  # built at run time
 
     def check(self, value: list[Any]) -> str | None:
         if self.item.checked:
             for place, item in enumerate(value):
-                wrong = self.item.check(item)
+                wrong = None if item is None else self.item.check(item)
                 if wrong is not None:
                     return f"{wrong} at position {place}"
         return None
 
+    def from_json(self, value: list[Any]) -> list[Any]:
+        return [item if item is None else self.item.from_json(item) for item in value] if self.item.checked else value
+
     def schema(self) -> dict[str, Any]:
-        return {"type": "array", "items": self.item.schema(), "maxItems": self.max_items}
+        return {"type": "array", "items": nullable(self.item.schema(), self.item.optional), "maxItems": self.max_items}

@@ -21,7 +21,7 @@ class Identifier(Field):
     __slots__ = ()
 
     def input_type(self) -> Any:
-        return Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+        return Annotated[str, msgspec.Meta(pattern=ID_PATTERN + r"(?!\n)")]
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "uuid", "pattern": ID_PATTERN}

@@ -9,6 +9,7 @@ import msgspec
 from ramet.declare.fields.base import TEXTUAL, Field
 
 DEFAULT_MAX = 1_000
+NO_NUL = "^[^\\u0000]*$"
 
 
 class Text(Field):
@@ -26,15 +27,19 @@ class Text(Field):
         self.pattern = pattern
 
     def input_type(self) -> Any:
-        return Annotated[str, msgspec.Meta(min_length=self.min or None, max_length=self.max, pattern=self.pattern)]
+        # Python's `$` would let a line feed follow.
+        whole = None if self.pattern is None else rf"^(?:{self.pattern})$(?!\n)"
+        return Annotated[str, msgspec.Meta(min_length=self.min or None, max_length=self.max, pattern=whole)]
 
     def schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "string", "maxLength": self.max}
         if self.min:
             schema["minLength"] = self.min
-        if self.pattern:
-            schema["pattern"] = self.pattern
+        schema["pattern"] = NO_NUL if self.pattern is None else f"^(?:{self.pattern})$"
         return schema
+
+    def query_schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": max(self.max, DEFAULT_MAX), "pattern": NO_NUL}
 
     def parse(self, text: str) -> str:
         if len(text) > max(self.max, DEFAULT_MAX):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ramet.declare.fields.text import Text
 
-PATTERN = r"^https?://[^\s/?#@\\]+(?:[/?#][^\s\\]*)?$"
+PATTERN = r"https?://[^\s\x00-\x1f\x7f/?#@\\]+(?:[/?#][^\s\x00-\x1f\x7f\\]*)?"
 
 
 class WebAddress(Text):
