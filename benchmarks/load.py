@@ -38,7 +38,8 @@ class Request:
 class Result:
     """One run: requests answered in `seconds`, their bytes on the wire, and latencies in milliseconds.
 
-    `busy` is the processor time in seconds that the server took meanwhile; whoever runs it fills it in.
+    Whoever runs it fills in the processor time in seconds that the server took meanwhile (`busy`), and what programs
+    that don't belong to the run took (`others`).
     """
 
     requests: int
@@ -48,6 +49,7 @@ class Result:
     p99: float
     slowest: float
     busy: float = 0.0
+    others: float = 0.0
 
     @property
     def rate(self) -> float:

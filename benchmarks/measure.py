@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from statistics import median
 
 from benchmarks.ask import Asker
 from benchmarks.load import Load, LoadFailed, Request, Result, command, write_requests
-from benchmarks.servers import Cores, Server, Weight
+from benchmarks.servers import Cores, Server, Weight, processor_time
 from benchmarks.subjects import Subject, start_floor, tokens
 from benchmarks.works import SIGN_INS, WORKS, Effort, Work
 
@@ -33,6 +34,11 @@ class Series:
     @property
     def p99(self) -> float:
         return median(result.p99 for result in self.results)
+
+    @property
+    def others(self) -> float:
+        """The largest share of one core that other programs took during a round."""
+        return max(result.others / result.seconds for result in self.results)
 
     @property
     def cost(self) -> float:
@@ -92,9 +98,11 @@ class Stand:
         return Load(line, seconds)
 
     def run(self, server: Server, file: Path, connections: int, seconds: float) -> Result:
-        before = server.busy()
+        before = server.busy(), processor_time() - _own_time()
         with self.load(server, file, connections, seconds) as load:
-            return replace(load.result(), busy=server.busy() - before)
+            result = load.result()
+        busy, all_but_us = server.busy() - before[0], processor_time() - _own_time() - before[1]
+        return replace(result, busy=busy, others=max(0.0, all_but_us - busy))
 
     def prepare(self, name: str, server: Server, requests: Sequence[Request]) -> Path:
         file = self.directory / f"{name}.requests"
@@ -173,3 +181,9 @@ class Stand:
     def stop(self) -> None:
         for _, server in self.running:
             server.stop()
+
+
+def _own_time() -> float:
+    """Seconds that this process and what it has waited for, the load generator, have taken."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

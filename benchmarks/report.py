@@ -25,6 +25,8 @@ COLUMNS = (
     "Ramet µs",
 )
 
+NOISE = 0.2
+"""The share of a core that other programs may take before the table says so."""
 STORM_COLUMNS = (
     f"cached list beside {SIGN_INS} sign-ins",
     "alone/s",
@@ -67,6 +69,11 @@ class Report:
         if self.works:
             parts.append(table([COLUMNS, *(self._row(one) for one in self.works)]))
             parts.append(LEGEND)
+            others = max(series.others for one in self.works for series in one.series.values())
+            if others > NOISE:
+                parts.append(
+                    f"Other programs took up to {others:.0%} of a core meanwhile: measure again when it is quiet."
+                )
         if self.storms:
             rows = [_storm_row(name, storm) for name, storm in self.storms.items()]
             parts.append("\n" + table([STORM_COLUMNS, *rows]))
