@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -113,7 +113,7 @@ async def connected(port: int, count: int = 1) -> AsyncIterator[list[Client]]:
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     try:
-        for _ in range(count):
+        while len(clients) < count:
             clients.append((await loop.create_connection(Client, "127.0.0.1", port))[1])
         yield clients
     finally:
@@ -143,3 +143,10 @@ async def spread(port: int, each: int = 1, workers: int = 2) -> AsyncIterator[di
         for client in clients:
             client.close()
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Returns when it holds, at most DEADLINE later."""
+    async with asyncio.timeout(DEADLINE):
+        while not await condition():  # noqa: ASYNC110 - what changes is in another process
+            await asyncio.sleep(0.02)  # waits: for another process, between two looks at it

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,22 @@ from ramet.settings import Settings
 
 DEADLINE = 60.0
 ROOT = Path(__file__).parents[2]
+PYTHONPATH = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
 PLAIN = str(Path(__file__).parent / "apps" / "plain.py")
+LEDGER = str(Path(__file__).parent / "apps" / "ledger.py")
 
 
 class Running:
     """A process of ours, in a folder of its own; what it writes is kept line by line."""
 
-    def __init__(self, command: list[str], folder: Path, inherited: tuple[int, ...] = ()) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        inherited: tuple[int, ...] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1", **(variables or {})}
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
@@ -78,6 +86,13 @@ class Running:
         self._reader.join(DEADLINE)
         return code
 
+    def kill(self) -> None:
+        """Kill it and its workers, which have process groups of their own."""
+        for child in children(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self.close()
+
     def close(self) -> None:
         """Kill it and what it started."""
         with suppress(ProcessLookupError):
@@ -110,9 +125,20 @@ def supervising(folder: Path, app: str = PLAIN, **settings: Any) -> Iterator[Run
     try:
         yield running
     finally:
-        for child in children(running.process.pid):
-            os.kill(child, signal.SIGKILL)
-        running.close()
+        running.kill()
+
+
+@contextmanager
+def ramet_serve(folder: Path, *options: str, app: str = LEDGER, **settings: object) -> Iterator[Running]:
+    """`ramet serve APP --port 0`, as a person starts it, without rate limits and access log unless told otherwise."""
+    chosen = {"limits": False, "access_log": False, **settings}
+    variables = {f"RAMET_{name.upper()}": str(value) for name, value in chosen.items()}
+    command = [str(Path(sys.executable).with_name("ramet")), "serve", app, "--port", "0", *options]
+    running = Running(command, folder, variables=variables)
+    try:
+        yield running
+    finally:
+        running.kill()
 
 
 class Connection:
