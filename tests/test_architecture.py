@@ -37,7 +37,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "app": DECLARE | MIDDLE | {"operations", "interfaces", "operate", "console"},
     "topology": DECLARE | {"app", "operate"},
     "cli": DECLARE | MIDDLE | {"app", "operations", "operate", "topology"},
-    "testing": DECLARE | {"app", "operations", "topology"},
+    "testing": DECLARE | {"app", "operations", "operate", "topology"},  # a test may start from the demo data
     # The public names, nothing else. Nobody inside imports them from here.
     "": DECLARE | {"app", "operations", "identity"},  # User and Session are resources that rules and Ref may name
 }

@@ -1,6 +1,7 @@
 """Ramet: a Python backend that a team declares once and never rewrites to grow."""
 
 from ramet.app import App
+from ramet.declare.demo import SignIn
 from ramet.declare.resource import Resource, action, after, before
 from ramet.declare.rules import (
     Access,
@@ -61,6 +62,7 @@ __all__ = [
     "Resource",
     "Session",
     "Settings",
+    "SignIn",
     "Unique",
     "Url",
     "User",

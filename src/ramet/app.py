@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from ramet.data.sqlite.connection import database_path
 from ramet.data.sqlite.engine import SqliteEngine
 from ramet.data.sqlite.store import SqliteStore
 from ramet.declare.catalog import Catalog
+from ramet.declare.demo import Demo
 from ramet.declare.resource import Resource
 from ramet.errors import SettingsError
 from ramet.identity.caller import system
 from ramet.identity.keys import derive, new_root, read_root
 from ramet.identity.service import RESOURCES, Identity
+from ramet.identity.users import User
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.pages.probes import VITAL, probes
 from ramet.interfaces.rest.answers import Answers
@@ -62,7 +64,7 @@ class App:
         *,
         resources: Sequence[type[Resource]],
         parts: Sequence[Any] = (),
-        demo: Callable[[Context], Awaitable[str | None]] | None = None,
+        demo: Demo | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.demo = demo
@@ -92,6 +94,10 @@ class App:
     def as_system(self) -> Context:
         """For command lines and demo data: a context for which no rule holds. The application must be started."""
         return Context(self.core, self._handlers.writing, system())
+
+    async def create_user(self, email: str, password: str, roles: Sequence[str] = (), name: str = "") -> User:
+        """Makes a user, who may then sign in. Raises Problem `invalid_input` or `not_unique`."""
+        return await self.identity.create_user(email, password, roles, name)
 
     async def startup(self) -> None:
         """Opens the database and puts the parts together. Raises SettingsError when it has another schema."""

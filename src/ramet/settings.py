@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: Annotated[str, _s("Where the data is: sqlite:///PATH.", secret=True, also="DATABASE_URL")] = (
         "sqlite:///ramet.db"
     )
+    demo: Annotated[bool, _s("Fill an empty database with the application's demo data and show its sign-in on the first page.")] = False
     secret: Annotated[str, _s("Key material for cursors and stored keys; made and kept in the database when empty.", secret=True)] = ""
     public_url: Annotated[str, _s("The address users see, when a proxy is in front.")] = ""
     log_level: Annotated[str, _s("debug, info, warning or error.")] = "info"

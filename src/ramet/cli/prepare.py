@@ -14,6 +14,7 @@ from ramet.app import App
 from ramet.cli.application import load
 from ramet.cli.failures import Refused, guarded
 from ramet.cli.migrating import migrator
+from ramet.operate.demo import fill
 from ramet.settings import Settings
 from ramet.topology.loading import newest_revision
 
@@ -31,14 +32,10 @@ def main(reference: str, *, demo: bool, settings: Settings) -> None:
 async def _fill(app: App, settings: Settings) -> None:
     if app.demo is None:
         raise Refused("This application has no demo data. Give some with `App(..., demo=function)`.")
-    app.configure(settings)
+    app.configure(msgspec.structs.replace(settings, log_level="warning"))  # it serves nobody
     await app.startup()
     try:
-        context = app.as_system()
-        for info in app.catalog:
-            if await context.count(info.cls):
-                return
-        told = await app.demo(context)
+        told = await fill(app.as_system(), app.catalog, app.store, app.demo)
         if told:
             sys.stderr.write(told + "\n")
     finally:

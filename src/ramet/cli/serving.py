@@ -33,11 +33,11 @@ def serve(
     A new database is made. Safe additions to the schema of an existing one are made first; anything that could lose
     data stops the start and says what to run.
     """
-    settings = Settings.read(host=host, port=port, workers=workers, database_url=database)
+    settings = Settings.read(host=host, port=port, workers=workers, database_url=database, demo=demo or None)
     if reload and settings.workers > 1:
         raise Refused("--reload serves with one process: leave --workers out.")
-    if demo or (settings.workers > 1 and not reload):
-        prepare(app, settings, demo=demo)
+    if settings.demo or (settings.workers > 1 and not reload):
+        prepare(app, settings, demo=settings.demo)
     if reload:
         code = serve_reloading(app, settings)
     elif settings.workers > 1:

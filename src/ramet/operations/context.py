@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -24,6 +25,16 @@ from ramet.operations.writing import Writing
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 OPERATORS = {"not": "ne", "lt": "lt", "lte": "lte", "gt": "gt", "gte": "gte", "in": "in", "contains": "contains"}
+
+
+class Account(Protocol):
+    """A user, as far as rules ask."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def roles(self) -> Sequence[str]: ...
 
 
 class Context:
@@ -66,6 +77,11 @@ class Context:
     def as_system(self) -> Context:
         """A context that may do everything, in the same transaction."""
         return Context(self._core, self._writing, system(), self._tx, self.exchange, self.previous)
+
+    def as_user(self, user: Account) -> Context:
+        """A context that acts as `user`, in the same transaction: rules hold, and what it creates is the user's own."""
+        caller = Caller(user.id, frozenset(user.roles), None, self._core.now() / 1e6, math.inf, "bearer")
+        return Context(self._core, self._writing, caller, self._tx, self.exchange, self.previous)
 
     async def atomically(self, work: Callable[[Context], Awaitable[T]]) -> T:
         """Runs `work` with a context of one transaction: all of it is committed, or none."""
