@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.process.harness import PLAIN, Connection, Running, eventually, get, refuses, serving
 
@@ -50,6 +52,16 @@ def test_what_does_not_finish_is_cut_off_after_the_stop_timeout(tmp_path: Path) 
         said = [line.split()[0] for line in server.lines[2:]]
         assert said == ["Requests", "cancelled", "shutdown"], server.text
         assert stuck.head()[""] == "503"
+
+
+def test_websockets_end_before_the_application_stops(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, connect(f"ws://127.0.0.1:{server.port()}/socket") as socket:
+        assert socket.recv() == "hello"
+        server.signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed):
+            socket.recv()
+        assert server.ends() == 0
+        assert [line.split()[0] for line in server.lines] == ["Serving", "left", "shutdown"]
 
 
 def test_half_a_request_does_not_hold_up_the_stop(tmp_path: Path) -> None:

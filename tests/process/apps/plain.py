@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from starlette.websockets import WebSocket
+
+from ramet.interfaces.transport.mount import Mount
 from ramet.interfaces.transport.request import Request, Response
 from ramet.interfaces.transport.rsgi import serve_rsgi
 from ramet.settings import Settings
@@ -20,6 +23,17 @@ def tell(text: str) -> None:
     """A line for the test that started the process."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+async def listen(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI application that only listens on its WebSocket."""
+    socket = WebSocket(scope, receive, send)
+    await socket.accept()
+    try:
+        await socket.send_text("hello")
+        await socket.receive_text()
+    finally:
+        tell("left")
 
 
 class Plain:
@@ -46,7 +60,10 @@ class Plain:
         tell(f"shutdown {os.getpid()}")
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        await serve_rsgi(self.answer, scope, protocol)
+        if scope.proto == "ws":
+            await Mount("/socket", listen).rsgi(scope, protocol)
+        else:
+            await serve_rsgi(self.answer, scope, protocol)
 
     async def answer(self, request: Request) -> Response:
         if request.path == "/die":

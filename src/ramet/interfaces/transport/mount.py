@@ -3,7 +3,7 @@
 Over RSGI it is given the ASGI 3 interface, built on what granian offers. Granian's limits are the mounted
 application's: streamed answers queue without bound when the client reads slowly (files do not, see `pathsend`), a
 stream that fails midway ends as if it were complete unless its length was announced, and a WebSocket has neither
-subprotocols nor close codes.
+subprotocols nor close codes. At a stop, what handles a WebSocket is cancelled.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class Mount:
             exchange = _Exchange(scope, protocol)
             try:
                 await self._app(inner, exchange.receive, exchange.send)
+            except asyncio.CancelledError:
+                _log.debug("%s %s was cut off", scope.method, scope.path)  # only a stop cancels requests
             except Exception:
                 if not exchange.abandoned:
                     _log.exception("unhandled error in %s %s", scope.method, scope.path)
@@ -91,6 +93,8 @@ class Mount:
         socket = _Socket(protocol)
         try:
             await self._app(inner, socket.receive, socket.send)
+        except asyncio.CancelledError:
+            _log.debug("the WebSocket %s was cut off", scope.path)
         except Exception:
             if not socket.abandoned:
                 _log.exception("unhandled error in the WebSocket %s", scope.path)

@@ -115,7 +115,8 @@ class RsgiRequest:
 
     @property
     def peer(self) -> str:
-        return plain_address(self._scope.client.rpartition(":")[0].strip("[]"))
+        host = self._scope.client.rpartition(":")[0]
+        return plain_address(host[1:-1]) if host[:1] == "[" else host
 
     @property
     def scheme(self) -> str:

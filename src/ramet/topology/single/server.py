@@ -3,7 +3,8 @@
 Granian's pitfalls that are dealt with here, each held by a test: it listens with SO_REUSEPORT, so a second server
 would silently share the port (we bind ourselves); its backpressure counts connections, idle ones too, and is 128 unless
 set; out of file descriptors it spins (we raise the limit and bound connections below it); a connection accepted in the
-moment of stopping is not told to close, and one that has sent half a request is waited for (both are bounded).
+moment of stopping is not told to close, and one that has sent half a request is waited for (both are bounded); a
+stop drops WebSockets, and leaves who handles them waiting (they are cancelled).
 Hyper, below it, answers 400, 414 and 431 by itself, with empty bodies, before a request reaches us.
 """
 
@@ -134,15 +135,17 @@ class _Process:
             now = loop.time()
             if in_flight():
                 quiet_since = now
+        unfinished = in_flight()
+        if not serving.done() and unfinished:
+            say(f"Requests cut off because they did not finish in time: {len(unfinished)}.")
+        for task in unfinished:  # after a stop in time too: granian ends WebSockets without telling who handles them
+            task.cancel()
+        if unfinished:
+            await asyncio.wait({*unfinished, serving}, timeout=1.0)
         if serving.done():
             serving.result()
             if not self._stop.is_set():
                 raise RuntimeError("the embedded server has ended by itself")
-        elif unfinished := in_flight():
-            say(f"Requests cut off because they did not finish in time: {len(unfinished)}.")
-            for task in unfinished:
-                task.cancel()
-            await asyncio.wait({*unfinished, serving}, timeout=1.0)
         return serving.done()
 
     def _on_signal(self) -> None:

@@ -46,10 +46,18 @@ class Connection:
 class Served:
     """Where the server is."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, server: EmbeddedServer, port: int) -> None:
+        self._server = server
+        self._serving = asyncio.create_task(server.serve())
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._open: list[Connection] = []
+
+    async def stop(self) -> None:
+        """Stop, and wait until every connection has ended."""
+        self._server.stop()
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.shield(self._serving)
 
     async def connect(self) -> Connection:
         connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -82,20 +90,17 @@ class _App:
 @pytest.fixture
 async def serve() -> AsyncIterator[Callable[..., Served]]:
     """Start servers: `serve(rsgi_callable, **settings)`."""
-    running: list[tuple[EmbeddedServer, asyncio.Task[None], Served]] = []
+    running: list[Served] = []
 
     def start(answer: RsgiCallable, **settings: Any) -> Served:
         listener = listen("127.0.0.1", 0)
         open_up(listener)
-        served = Served(listener.getsockname()[1])
+        port = listener.getsockname()[1]
         app: Any = _App(answer)
-        server = EmbeddedServer(app, listener, Settings(**settings))
-        running.append((server, asyncio.create_task(server.serve()), served))
-        return served
+        running.append(Served(EmbeddedServer(app, listener, Settings(**settings)), port))
+        return running[-1]
 
     yield start
-    for server, task, served in running:
+    for served in running:
         await served.close()
-        server.stop()
-        async with asyncio.timeout(DEADLINE):
-            await task
+        await served.stop()
