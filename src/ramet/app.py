@@ -11,12 +11,9 @@ from typing import Any
 from ramet.cache.near import NearCache
 from ramet.changes.feed import Feed
 from ramet.data.columns import StoredColumns
+from ramet.data.engines import engine_for, open_store, prepare_schema
 from ramet.data.schema import Schema
-from ramet.data.sqlite.bootstrap import ensure_schema
-from ramet.data.sqlite.connection import database_path
-from ramet.data.sqlite.engine import SqliteEngine
-from ramet.data.sqlite.store import SqliteStore
-from ramet.declare.catalog import Catalog
+from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.declare.demo import Demo
 from ramet.declare.resource import Resource
 from ramet.errors import SettingsError
@@ -39,6 +36,7 @@ from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
 from ramet.operations.authority import Authority
 from ramet.operations.batching import Batching
+from ramet.operations.bulk import Dumping, Loading
 from ramet.operations.context import Context
 from ramet.operations.core import Core
 from ramet.operations.cursors import Cursors
@@ -70,7 +68,7 @@ class App:
         self.demo = demo
         self.clock = clock
         self.catalog = Catalog((*RESOURCES, *resources))
-        self.engine = SqliteEngine()
+        self.engine = engine_for(Settings().database_url)
         self.schema = Schema(self.catalog, self.engine.column_type)
         self.authority = Authority(self.catalog, StoredColumns(self.catalog, self.schema, self.engine))
         self.observer = Observer()
@@ -89,11 +87,19 @@ class App:
 
         `revision` is the newest of the application's migrations, which the database must have too.
         """
-        return ensure_schema(database_path(settings.database_url), self.schema, self.catalog, revision)
+        return prepare_schema(settings.database_url, self.schema, self.catalog, revision)
 
     def as_system(self) -> Context:
         """For command lines and demo data: a context for which no rule holds. The application must be started."""
         return Context(self.core, self._handlers.writing, system())
+
+    def loading(self, info: ResourceInfo, owner: str | None, name: str) -> Loading:
+        """Stores many records, as far as `owner` is not named by them as theirs; it goes on where `name` stopped."""
+        return Loading(self.core, self._handlers.writing, info, owner, name)
+
+    def dumping(self, info: ResourceInfo) -> Dumping:
+        """Reads all records of a resource."""
+        return Dumping(self.core, info)
 
     async def create_user(self, email: str, password: str, roles: Sequence[str] = (), name: str = "") -> User:
         """Makes a user, who may then sign in. Raises Problem `invalid_input` or `not_unique`."""
@@ -105,17 +111,16 @@ class App:
         observer = self.observer
         if not self.prepare(settings):
             raise SettingsError("The database does not have the declared schema. Run `ramet migrate plan`, then apply.")
-        path = database_path(settings.database_url)
-        self.store = SqliteStore(path, settings, observer, self.clock, self._committed)
+        self.store = open_store(settings, observer, self.clock, self._committed)
         self.feed = Feed(self.store.changes)
         self.feed.start()
         self.near = NearCache(settings.cache_size, time.monotonic)
-        self.feed.subscribe(self.near.apply)
+        self.feed.subscribe(self.near.apply, self.near.clear)
         root = read_root(settings.secret or await self.store.fact("root_secret", new_root))
         counters = LocalCounters(Path(settings.run_dir) if settings.run_dir else None)
         limiter = Limiter(settings, counters, time.monotonic_ns, observer)
         self.identity = Identity(settings, root, limiter, observer, self.clock)
-        self.feed.subscribe(self.identity.revocations.apply, self.identity.keys_changed)
+        self.feed.subscribe(self.identity.revocations.apply, self.identity.missed_changes)
         self.core = Core(
             catalog=self.catalog,
             schema=self.schema,

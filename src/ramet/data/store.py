@@ -28,6 +28,9 @@ class Transaction(Protocol):
     ) -> None:
         """Adds a row to the change log, committed with the data or not at all."""
 
+    async def part(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs `work`; what it raises undoes all that it did, and nothing else of the transaction."""
+
     @property
     def position(self) -> Position | None:
         """The place of the newest row this transaction has logged; None when it logged nothing."""
@@ -36,8 +39,12 @@ class Transaction(Protocol):
 class Store(Protocol):
     """One database. `changes` is where its log is read."""
 
-    changes: ChangeSource
-    incarnation: str
+    @property
+    def incarnation(self) -> str:
+        """The name of this database's log: positions of another database mean nothing here."""
+
+    @property
+    def changes(self) -> ChangeSource: ...
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """The rows of a reading statement. Raises Problem when it is too costly or the database cannot answer."""

@@ -25,7 +25,7 @@ class Writes:
         self.engine = engine
         self._kept: dict[Any, Statement] = {}
         self._every = [table.c[name] for name in info.fields]
-        values = {name: bindparam(f"v_{name}") for name in info.fields}
+        values: dict[str, Any] = {name: bindparam(f"v_{name}") for name in info.fields}
         self.insert = compile_statement(insert(table).values(values), engine.dialect)
 
     def update(self, names: tuple[str, ...], guard: Guard | None, matched: bool) -> Statement:

@@ -25,7 +25,7 @@ class Idempotency:
         dialect = core.engine.dialect
         found = select(table.c.fingerprint, table.c.status, table.c.body, table.c.position)
         self._find = compile_statement(found.where(table.c.key == bindparam("key")), dialect)
-        columns = {column.name: bindparam(column.name) for column in table.columns}
+        columns: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
         self._keep = compile_statement(insert(table).values(columns), dialect)
 
     async def once(
@@ -41,9 +41,9 @@ class Idempotency:
             known, status, body, position = rows[0]
             if known != fingerprint:
                 raise Problem("idempotency_conflict")
-            result = msgspec.json.decode(body, type=_Kept)
+            first = msgspec.json.decode(body, type=_Kept)
             return Result(
-                result.body, status, etag=result.etag, location=result.location, position=position, replayed=True
+                first.body, status, etag=first.etag, location=first.location, position=position, replayed=True
             )
         result = await work(tx)
         kept = msgspec.json.encode(_Kept(result.body, result.etag, result.location))

@@ -30,7 +30,7 @@ class SqliteChanges:
         self._version = -1
 
     def moved(self) -> bool:
-        version = self._execute("PRAGMA data_version").fetchone()[0]
+        (version,) = self._execute("PRAGMA data_version").fetchall()[0]
         if version == self._version:
             return False
         self._version = version

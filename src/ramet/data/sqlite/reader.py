@@ -14,9 +14,9 @@ import apsw
 
 from ramet.data.sqlite.connection import open_connection
 from ramet.data.sqlite.failures import as_problem
+from ramet.data.sqlite.report import Report
 from ramet.data.statement import Statement
 from ramet.data.store import Rows
-from ramet.observe import Observer, StatementRun
 
 INLINE_STEPS = 25_000
 """Virtual-machine steps (about a millisecond) after which an inline read is given to a thread."""
@@ -24,28 +24,25 @@ THREADS = 2
 
 
 class _Budget:
-    """Counts calls of SQLite's progress handler; true ends the statement. `ended` tells that from other interrupts."""
+    """Counts calls of SQLite's progress handler; true ends the statement."""
 
-    __slots__ = ("ended", "left")
+    __slots__ = ("left",)
 
     def __init__(self) -> None:
         self.left = 0
-        self.ended = False
 
     def __call__(self) -> bool:
         self.left -= 1
-        self.ended = self.left < 0
-        return self.ended
+        return self.left < 0
 
 
 class Reader:
     """Read-only connections: one for the event loop, one for each of two threads."""
 
-    def __init__(self, path: Path, max_steps: int, slow: float, observer: Observer) -> None:
+    def __init__(self, path: Path, max_steps: int, report: Report) -> None:
         self._path = path
         self._calls = max(1, max_steps // INLINE_STEPS)
-        self._slow = slow
-        self._observer = observer
+        self._report = report
         self._inline, self._budget = self._open()
         self._pool = ThreadPoolExecutor(THREADS, "ramet-read")
         self._idle: SimpleQueue[tuple[apsw.Connection, _Budget]] = SimpleQueue()
@@ -66,12 +63,12 @@ class Reader:
             except apsw.Error as error:
                 raise as_problem(error) from error
             else:
-                self._report(statement, perf_counter() - started, len(rows))
+                self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
                 return rows
         started = perf_counter()
         loop = asyncio.get_running_loop()
         rows = await loop.run_in_executor(self._pool, self._fetch_in_thread, statement.sql, arguments)
-        self._report(statement, perf_counter() - started, len(rows))
+        self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
         return rows
 
     def fetch_now(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
@@ -100,17 +97,3 @@ class Reader:
             raise as_problem(error) from error
         finally:
             self._idle.put((connection, budget))
-
-    def _report(self, statement: Statement, seconds: float, rows: int) -> None:
-        plan = explain(self._inline, statement.sql) if seconds > self._slow else ""
-        if plan or self._observer.wants(StatementRun):
-            self._observer.emit(StatementRun(statement.sql, seconds, rows, plan))
-
-
-def explain(connection: apsw.Connection, sql: str) -> str:
-    """The engine's plan for a statement, one step a line."""
-    marks = (None,) * sql.count("?")
-    try:
-        return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", marks))
-    except apsw.Error as error:
-        return f"no plan: {error}"

@@ -11,6 +11,7 @@ from ramet.data.sqlite.connection import open_connection
 from ramet.data.sqlite.leadership import Leadership
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
+from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import SqliteTransaction
 from ramet.data.sqlite.writer import Writer
 from ramet.data.statement import Statement
@@ -38,7 +39,8 @@ class SqliteStore:
         connection.set_busy_timeout(5_000)
         self.incarnation = _incarnation(connection)
         connection.set_busy_timeout(0)
-        self.reader = Reader(path, settings.read_steps, settings.slow_query, observer)
+        report = Report(observer, settings.slow_query)
+        self.reader = Reader(path, settings.read_steps, report)
         self.changes = SqliteChanges(self.reader)
         self.writer = Writer(
             connection,
@@ -46,6 +48,7 @@ class SqliteStore:
             now,
             committed,
             observer,
+            report,
             queue_limit=settings.write_queue_limit,
             timeout=settings.write_timeout,
         )

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import apsw
 
 from ramet.data.sqlite.failures import as_problem
+from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import SqliteTransaction
 from ramet.errors import Problem
 from ramet.observe import BatchCommitted, Observer
@@ -29,7 +30,7 @@ LOCK_WAIT = (0.0002, 0.002)
 
 
 class Writer:
-    """Serialises writes on `connection`. `now` gives microseconds since 1970; `committed` is called after each commit."""
+    """Serialises writes on `connection`. `now` gives microseconds since 1970, `committed` is called after commits."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Writer:
         now: Callable[[], int],
         committed: Callable[[], None],
         observer: Observer,
+        report: Report,
         *,
         queue_limit: int,
         timeout: float,
@@ -47,6 +49,7 @@ class Writer:
         self._now = now
         self._committed = committed
         self._observer = observer
+        self._report = report
         self._queue_limit = queue_limit
         self._timeout = timeout
         self._waiting: deque[tuple[Work, asyncio.Future[Any]]] = deque()
@@ -61,7 +64,7 @@ class Writer:
     async def run(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         """The result of `work` once its changes are on disk."""
         if self._closed:
-            raise Problem("unavailable", "The server is stopping.", retry_after=1)
+            raise _stopping()
         if len(self._waiting) >= self._queue_limit:
             raise Problem("overloaded", "Too many writes are waiting.", retry_after=1)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -85,7 +88,18 @@ class Writer:
             except Exception as error:
                 self._refuse_waiting(as_problem(error))
                 return
-            await self._commit(await self._run_batch())
+            done: list[tuple[asyncio.Future[Any], Any]] = []
+            try:
+                await self._run_batch(done)
+                await self._commit(done)
+            except BaseException:
+                # Nobody but the end of the event loop gets here: nothing may stay open, and nobody may wait for ever.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                for future, _ in done:
+                    _settle(future, error=_stopping())
+                self._refuse_waiting(_stopping())
+                raise
 
     async def _begin(self) -> None:
         """Takes the file's write lock; other processes may hold it for a commit at a time."""
@@ -99,9 +113,8 @@ class Writer:
                     raise
             await asyncio.sleep(random.uniform(*LOCK_WAIT))
 
-    async def _run_batch(self) -> list[tuple[asyncio.Future[Any], Any]]:
-        """Runs what waits, each in its savepoint; the futures of those to acknowledge, with their results."""
-        done: list[tuple[asyncio.Future[Any], Any]] = []
+    async def _run_batch(self, done: list[tuple[asyncio.Future[Any], Any]]) -> None:
+        """Runs what waits, each in its savepoint; `done` gets the futures to acknowledge, with their results."""
         ends = perf_counter() + MAX_BATCH_SECONDS
         while self._waiting and len(done) < MAX_BATCH and perf_counter() < ends:
             work, future = self._waiting.popleft()
@@ -112,26 +125,37 @@ class Writer:
             except Exception as error:
                 _settle(future, error=error)
                 if not self._connection.in_transaction:
-                    # The engine itself gave the whole transaction up, as it does when the disk is full.
+                    # The engine itself gave the whole transaction up, as it may when the disk is full.
                     for earlier, _ in done:
                         _settle(earlier, error=error)
-                    return []
-        return done
+                    done.clear()
+                    return
+            except BaseException:
+                _settle(future, error=_stopping())
+                raise
 
     async def _run_one(self, work: Work) -> Any:
+        """The result of `work`, all of whose changes stand, or what it raised, and none of them do."""
         execute = self._connection.execute
         execute("SAVEPOINT work")
+        deadline = asyncio.timeout(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
-                result = await work(SqliteTransaction(self._connection, self._incarnation, self._now()))
+            async with deadline:
+                result = await work(SqliteTransaction(self._connection, self._incarnation, self._now(), self._report))
+            execute("RELEASE work")
         except BaseException as error:
             if self._connection.in_transaction:
                 execute("ROLLBACK TO work")
                 execute("RELEASE work")
             if isinstance(error, TimeoutError):
-                raise Problem("timed_out", f"The change took longer than {self._timeout:g} s.") from error
-            raise as_problem(error) if isinstance(error, Exception) else error from error
-        execute("RELEASE work")
+                detail = f"The change took longer than {self._timeout:g} s." if deadline.expired() else ""
+                raise Problem("timed_out", detail) from error
+            if isinstance(error, asyncio.CancelledError) and not _cancelling():
+                raise RuntimeError("The work was cancelled from within.") from error
+            problem = as_problem(error) if isinstance(error, Exception) else error
+            if problem is error:
+                raise
+            raise problem from error
         return result
 
     async def _commit(self, done: list[tuple[asyncio.Future[Any], Any]]) -> None:
@@ -165,3 +189,13 @@ def _settle(future: asyncio.Future[Any], result: Any = None, error: Exception | 
         future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def _cancelling() -> bool:
+    """Whether the running task itself is being cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _stopping() -> Problem:
+    return Problem("unavailable", "The server is stopping.", retry_after=1)
