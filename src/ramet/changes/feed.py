@@ -75,14 +75,23 @@ class Feed:
 
     def _catch_up(self) -> None:
         while changes := self._source.after(self.seq, BATCH):
-            lost = changes[0].seq != self.seq + 1
-            for applies, reset in self._subscribers:
-                if lost:
-                    reset()
+            if changes[0].seq != self.seq + 1:
+                self._reset(changes[0].seq - 1)
+            for applies, _ in self._subscribers:
                 applies(changes)
             self.seq = changes[-1].seq
             if len(changes) < BATCH:
                 return
+        # Nothing to read: either nothing was logged, or all of it has been trimmed already.
+        head = self._source.head()
+        if head > self.seq:
+            self._reset(head)
+
+    def _reset(self, seq: int) -> None:
+        """Rows were trimmed before they were read: every copy is made anew, and reading goes on after `seq`."""
+        for _, reset in self._subscribers:
+            reset()
+        self.seq = seq
 
     async def _follow(self, interval: float) -> None:
         while True:

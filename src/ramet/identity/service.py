@@ -28,16 +28,17 @@ from ramet.settings import Settings
 RESOURCES: tuple[type[Resource], ...] = (User, Session, SealedKey)
 CHORES = 60.0
 """Seconds between two looks at what is to do: rotating keys and forgetting sessions."""
-ROUNDS = 100
+ROUNDS = 20
 """Pages of expired sessions that are forgotten at one look."""
 
 Recent = Callable[[int, Sequence[str]], Iterable[Change]]
 
 
 class _NewUser(msgspec.Struct, kw_only=True):
-    email: Annotated[str, msgspec.Meta(pattern=PATTERN, max_length=254)]
+    email: Annotated[str, msgspec.Meta(pattern=rf"^{PATTERN}$(?!\n)", max_length=254)]
     roles: Annotated[
-        list[Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]*$", max_length=40)]], msgspec.Meta(max_length=20)
+        list[Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]*$(?!\n)", max_length=40)]],
+        msgspec.Meta(max_length=20),
     ]
 
 
@@ -65,6 +66,7 @@ class Identity:
         self.parts: tuple[Any, ...] = (self.passwords, issuer, Guesses(limits), observer, settings)
         self._stale = asyncio.Event()
         self.revocations = Revocations(self.verifier, self.keys_changed)
+        self._recent: Recent | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, ctx: Context, recent: Recent, lead: Callable[[str], bool]) -> None:
@@ -74,7 +76,8 @@ class Identity:
         `lead` says whether this process does a chore. The follower must be subscribed to the feed before.
         """
         self._ctx = ctx
-        self.revocations.load(recent(self._now() - int(self._window * 1e6), REVOKING))
+        self._recent = recent
+        self.missed_changes()
         await self.rotate_keys()
         self._tasks = [
             asyncio.create_task(self._load_keys(), name="load signing keys"),
@@ -88,6 +91,12 @@ class Identity:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self.passwords.close()
+
+    def missed_changes(self) -> None:
+        """Takes again what was revoked while tokens of that time may still be about: this process missed changes."""
+        if self._recent is not None:
+            self.revocations.load(self._recent(self._now() - int(self._window * 1e6), REVOKING))
+            self.keys_changed()
 
     def keys_changed(self) -> None:
         """Has the stored keys loaded soon: they are known for some seconds before they sign."""
