@@ -40,7 +40,7 @@ class Acting:
         """The checked inputs by parameter name. Raises Problem with every fault."""
         action = _action(operation)
         decoder = self._decoders[operation.info.name, action.name]
-        source = operation.input if action.fields or operation.input else None
+        source = operation.input or None  # no body is a body that leaves everything out
         checked = [field for field in action.fields.values() if field.checked]
         given = decode_input(source, decoder, action.fields, checked)
         values = {name: getattr(given, name) for name in given.__struct_fields__}

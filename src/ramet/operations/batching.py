@@ -32,12 +32,14 @@ class Batching:
         self._pipeline = pipeline
         self._handlers = handlers
 
-    async def each(self, operations: Sequence[Operation]) -> Result:
-        """Runs one after the other; one that is refused changes nothing and stops nothing."""
+    async def each(self, operations: Sequence[Operation | Problem]) -> Result:
+        """Runs one after the other; one that is refused, maybe before, changes nothing and stops nothing."""
         outcomes = []
         position = ""
         for operation in operations:
             try:
+                if isinstance(operation, Problem):
+                    raise operation
                 result = await self._pipeline.run(operation)
             except Problem as problem:
                 outcomes.append(Outcome(problem.status, body=problem.as_document()))
@@ -46,10 +48,12 @@ class Batching:
                 outcomes.append(_outcome(result))
         return Result(msgspec.json.encode({"results": outcomes}), position=position)
 
-    async def together(self, operations: Sequence[Operation]) -> Result:
+    async def together(self, operations: Sequence[Operation | Problem]) -> Result:
         """Runs all in one transaction. The first refusal undoes everything and is the answer."""
         prepared = []
         for number, operation in enumerate(operations):
+            if isinstance(operation, Problem):
+                raise operation
             applies = self._handlers.applies(operation)
             if applies is None:
                 raise Problem(

@@ -45,5 +45,11 @@ class ListOf(Field):
     def from_json(self, value: list[Any]) -> list[Any]:
         return [item if item is None else self.item.from_json(item) for item in value] if self.item.checked else value
 
+    def parse(self, text: str) -> list[Any]:
+        parts = text.split(",") if text else []
+        if len(parts) > self.max_items:
+            raise ValueError(f"Expected at most {self.max_items} values")
+        return [self.item.parse(part) for part in parts]
+
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": nullable(self.item.schema(), self.item.optional), "maxItems": self.max_items}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -53,5 +52,16 @@ def read_batch(body: bytes, limit: int) -> Batch:
 
 def split_path(path: str) -> tuple[str, str]:
     """Path and query of a part."""
-    parts = urlsplit(path)
-    return parts.path, parts.query
+    address, _, query = path.partition("?")
+    return address, query
+
+
+def misplaced(problem: Problem, number: int) -> Problem:
+    """The refusal of a whole batch because one of its operations, the one of this number, cannot be understood."""
+    faults = problem.faults or [Fault("", problem.kind.code, problem.detail)]
+    placed = [Fault(f"/operations/{number}{_inside(fault.pointer)}", fault.code, fault.detail) for fault in faults]
+    return Problem("invalid_input", f"Operation {number}: {problem.detail}", faults=placed)
+
+
+def _inside(pointer: str) -> str:
+    return "/path" if pointer.startswith("?") else pointer

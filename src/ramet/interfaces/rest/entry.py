@@ -13,8 +13,8 @@ from ramet.interfaces.http.negotiation import choose_media, require_json
 from ramet.interfaces.http.problems import render
 from ramet.interfaces.http.tracing import request_id, trace
 from ramet.interfaces.rest.answers import Answers
-from ramet.interfaces.rest.batch import Part, read_batch, split_path
-from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.rest.batch import Part, misplaced, read_batch, split_path
+from ramet.interfaces.rest.query import Queries, read_inputs
 from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
 from ramet.interfaces.transport.request import Request, Response
 from ramet.limits.addresses import Addresses, ClientAddress
@@ -130,7 +130,10 @@ class Rest:
         if kind == "list" or kind == "get":
             operation.query = self._queries.read(target.info, request.query, kind == "get")
             return operation
-        if request.query:
+        action = target.action
+        if action is not None and action.reads:
+            operation.input = read_inputs(action, request.query)
+        elif request.query:
             raise Problem("invalid_query", "This operation takes no parameters in its address.")
         exchange.cookies = header("cookie")
         exchange.agent = header("user-agent") or ""
@@ -210,16 +213,33 @@ class Rest:
         carrier = Operation(kind="action", name="batch", info=next(iter(self._routes)).info)
         carrier.exchange = Exchange(address.address, address.group)
         self._identify(request, carrier)
-        operations = [self._part(part, number, carrier) for number, part in enumerate(batch.operations)]
+        operations: list[Operation | Problem] = []
+        for number, part in enumerate(batch.operations):
+            try:
+                operations.append(self._part(part, carrier))
+            except Problem as problem:
+                if batch.atomic:
+                    raise misplaced(problem, number) from None
+                operations.append(problem)
         result = await (self._batching.together if batch.atomic else self._batching.each)(operations)
         return self._answers.respond(request, carrier, result)
 
-    def _part(self, part: Part, number: int, carrier: Operation) -> Operation:
+    def _part(self, part: Part, carrier: Operation) -> Operation:
         path, query = split_path(part.path)
         match = self._routes.match(path)
-        target = match.route.targets.get(part.method) if match is not None else None
-        if match is None or target is None:
-            raise Problem("invalid_input", f"Operation {number}: there is no {part.method} {path[:200]} here.")
+        if match is None:
+            raise Problem("not_found", f"There is no {path[:200]!r} here.")
+        target = match.route.targets.get(part.method)
+        if target is None:
+            raise Problem("method_not_allowed", f"{path[:200]} takes {match.route.allow}.")
+        if part.body is not None and target.kind in ("list", "get", "delete"):
+            raise Problem("bad_request", f"A {target.kind} takes no body.")
+        if target.action is not None and target.action.reads:
+            if part.body is not None:
+                raise Problem("bad_request", "What only reads takes its input in its address.")
+            part.body = dict(read_inputs(target.action, query))
+        elif query and target.kind not in ("list", "get"):
+            raise Problem("invalid_query", "This operation takes no parameters in its address.")
         operation = Operation(
             kind=target.kind, name=target.name, info=target.info, action=target.action, id=match.record_id
         )

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ramet.data.query import Filter, Operator, Query
+from ramet.declare.actions import ActionInfo
 from ramet.declare.catalog import ResourceInfo
 from ramet.declare.fields.base import Field
 from ramet.declare.names import nearest
@@ -15,7 +16,7 @@ from ramet.operations.cursors import Cursors
 from ramet.operations.ordering import read_order
 from ramet.operations.reading import cursor_scope
 
-MAX_PARAMETERS = 50
+MAX_PARAMETERS = 500
 MAX_VALUES = 100
 MAX_SEARCH = 200
 REMEMBERED = 4_096
@@ -55,6 +56,50 @@ class Queries:
         return found
 
 
+def read_inputs(action: ActionInfo, text: str) -> dict[str, Any]:
+    """The inputs of an action that only reads, from its query string. Raises Problem `invalid_query`."""
+    faults: list[Fault] = []
+    values: dict[str, Any] = {}
+    for name, value in split_query(text, faults).items():
+        field = action.fields.get(name)
+        if field is None:
+            sentence = f"There is no such parameter here.{nearest(name, action.fields)}"
+            faults.append(Fault(f"?{name[:80]}", "unknown_parameter", sentence))
+            continue
+        try:
+            parsed = field.parse(value)
+        except ValueError as error:
+            faults.append(Fault(f"?{name[:80]}", "invalid_value", f"{error}."))
+        else:
+            # The values go on as if they had come in JSON, where decimals are text.
+            values[name] = value if field.column == "decimal" else parsed
+    if faults:
+        raise Problem("invalid_query", faults=faults)
+    return values
+
+
+def split_query(text: str, faults: list[Fault]) -> dict[str, str]:
+    """The parameters of a query string by name; what is wrong with them is added to `faults`."""
+    if not text:
+        return {}
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except UnicodeDecodeError:
+        raise Problem("invalid_query", "The query string is not UTF-8 once it is percent-decoded.") from None
+    except ValueError:
+        raise Problem("invalid_query", f"A request may have {MAX_PARAMETERS} parameters.") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name in given:
+            sentence = "This parameter occurs twice; for several values use `[in]=a,b`."
+            faults.append(Fault(f"?{name[:80]}", "repeated", sentence))
+        if "\0" in name or "\0" in value:
+            shown = name.replace("\0", "")[:80]
+            faults.append(Fault(f"?{shown}", "invalid_value", "Expected text without NUL characters."))
+        given[name] = value
+    return given
+
+
 class _Reader:
     """Reads one query string, collecting what is wrong with it."""
 
@@ -66,7 +111,7 @@ class _Reader:
         self._shown = [name for name in info.fields if not info.fields[name].marks.hidden]
 
     def read(self, text: str, one: bool) -> Query:
-        given = self._split(text)
+        given = split_query(text, self._faults)
         known = GET_PARAMETERS if one else LIST_PARAMETERS
         controls = {name: value for name, value in given.items() if name in known}
         filters = [] if one else [self._filter(name, value) for name, value in given.items() if name not in known]
@@ -78,7 +123,7 @@ class _Reader:
         if fields is not None:
             fields += tuple(name for name in expand if name not in fields)
         sort = self._try("sort", self._sort, controls.get("sort", self._info.sort)) or ()
-        limit = self._try("limit", self._limit, controls.get("limit", "20")) or 1
+        limit = self._try("limit", self._limit, controls.get("limit", str(min(20, self._page_limit)))) or 1
         place, backward = self._place(controls, sort)
         count = self._try("count", self._count, controls.get("count")) or False
         search = self._try("q", self._search, controls.get("q")) or ""
@@ -88,35 +133,19 @@ class _Reader:
         key = repr((kept, sort, limit, place, backward, fields, expand, count, search)) if given else ""
         return Query(kept, sort, limit, place, backward, fields, expand, count, search, key)
 
-    def _split(self, text: str) -> dict[str, str]:
-        if not text:
-            return {}
-        try:
-            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-        except UnicodeDecodeError:
-            raise Problem("invalid_query", "The query string is not UTF-8 once it is percent-decoded.") from None
-        except ValueError:
-            raise Problem("invalid_query", f"A request may have {MAX_PARAMETERS} parameters.") from None
-        given: dict[str, str] = {}
-        for name, value in pairs:
-            if name in given:
-                self._fault(name, "repeated", "This parameter occurs twice; for several values use `[in]=a,b`.")
-            if "\0" in name or "\0" in value:
-                self._fault(name.replace("\0", ""), "invalid_value", "Expected text without NUL characters.")
-            given[name] = value
-        return given
-
     def _filter(self, key: str, value: str) -> Filter | None:
         name, bracket, word = key.partition("[")
         word = word.removesuffix("]") if bracket and word.endswith("]") else ("" if not bracket else "?")
         field = self._info.fields.get(name)
         if field is None or field.marks.hidden:
             known = [*self._shown, *LIST_PARAMETERS]
-            return self._fault(key, "unknown_parameter", f"There is no such field or parameter.{nearest(name, known)}")
+            self._fault(key, "unknown_parameter", f"There is no such field or parameter.{nearest(name, known)}")
+            return None
         operator = WORDS.get(word)
         if operator is None or operator not in field.operators or (bracket and not word):
             ways = ", ".join(f"{name}[{w}]" if w else name for w, o in WORDS.items() if o in field.operators)
-            return self._fault(key, "unknown_filter", f"This field can be filtered by {ways}.{nearest(word, WORDS)}")
+            self._fault(key, "unknown_filter", f"This field can be filtered by {ways}.{nearest(word, WORDS)}")
+            return None
         values = self._try(key, lambda text: self._values(field, operator, text), value)
         return None if values is None else Filter(name, operator, values)
 
@@ -187,7 +216,8 @@ class _Reader:
             return read(value)
         except ValueError as error:
             sentence = str(error)
-            return self._fault(name, "invalid_value", sentence if sentence.endswith(("?", ".")) else sentence + ".")
+            self._fault(name, "invalid_value", sentence if sentence.endswith(("?", ".")) else sentence + ".")
+            return None
 
     def _fault(self, name: str, code: str, sentence: str) -> None:
         self._faults.append(Fault(f"?{name[:80]}", code, sentence))
