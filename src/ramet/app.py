@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,17 @@ from ramet.identity.caller import system
 from ramet.identity.keys import derive, new_root, read_root
 from ramet.identity.service import RESOURCES, Identity
 from ramet.identity.users import User
-from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.front import Mounts, rest_of
 from ramet.interfaces.pages.probes import VITAL, probes
-from ramet.interfaces.rest.answers import Answers
-from ramet.interfaces.rest.entry import Rest
-from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.pages.reference import reference
+from ramet.interfaces.rest.openapi.document import openapi_document
 from ramet.interfaces.rest.routes import Routes
-from ramet.interfaces.transport.asgi import AsgiApp
-from ramet.interfaces.transport.rsgi import serve_rsgi
-from ramet.limits.addresses import Addresses
+from ramet.interfaces.transport.asgi import AsgiApp, relative_path
 from ramet.limits.counters import LocalCounters
 from ramet.limits.limiter import Limiter
 from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
 from ramet.operations.authority import Authority
-from ramet.operations.batching import Batching
 from ramet.operations.bulk import Dumping, Loading
 from ramet.operations.context import Context
 from ramet.operations.core import Core
@@ -52,7 +48,7 @@ from ramet.settings import Settings
 class App:
     """An application: its resources, objects that actions may ask for by type (`parts`), and its demo data.
 
-    `demo` fills an empty database for `ramet serve --demo`; what it returns, such as a ready sign-in, is shown.
+    `mounts` are ASGI applications by the path below which they live. `demo` fills an empty database for `ramet serve --demo`; what it returns, such as a ready sign-in, is shown.
     `clock` gives microseconds since 1970.
     Raises DeclarationError, naming file, class and field, when a declaration is wrong.
     """
@@ -62,6 +58,7 @@ class App:
         *,
         resources: Sequence[type[Resource]],
         parts: Sequence[Any] = (),
+        mounts: Mapping[str, Any] | None = None,
         demo: Demo | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -74,6 +71,7 @@ class App:
         self.observer = Observer()
         self.draining = False
         self._parts = tuple(parts)
+        self._mounts = Mounts(mounts or {})
         self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
         self._settings: Settings | None = None
         self._lag = LoopLag()
@@ -142,20 +140,12 @@ class App:
         self.watch = Watch(settings, observer, [target.name for target in routes])
         self.watch.add(figures(self.core, in_flight), checks(self.core))
         scrape = self.watch.exporter.scrape if settings.metrics else None
-        self._rest = Rest(
-            routes=routes,
-            pipeline=pipeline,
-            batching=Batching(self.core, pipeline, handlers),
-            queries=Queries(self.core.cursors, settings.page_limit),
-            answers=Answers(self.near),
-            cors=Cors(settings.cors_origins),
-            addresses=Addresses(settings.trusted_proxies),
-            in_flight=in_flight,
-            observer=observer,
-            settings=settings,
-            plain=probes(self.watch.health.live, self._ready, scrape),
-            vital=VITAL,
-        )
+        pages = {
+            **probes(self.watch.health.live, self._ready, scrape),
+            **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority)),
+        }
+        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, pages, VITAL)
+        await self._mounts.startup()
         await self.identity.start(self.as_system(), self.store.changes.since, self.store.lead)
         self._outbox = Outbox(self.core, handlers.writing)
         self._chores = Housekeeping(self.core)
@@ -167,15 +157,16 @@ class App:
 
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
-        for part in (self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
+        for part in (self._mounts, self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
             await part.stop()
         self._lag.stop()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        await serve_rsgi(self._rest, scope, protocol)
+        await self._mounts.rsgi(self._rest, scope, protocol)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._asgi(scope, receive, send)
+        mount = None if scope["type"] == "lifespan" else self._mounts.find(relative_path(scope))
+        await (self._asgi if mount is None else mount.asgi)(scope, receive, send)
 
     async def _handle(self, request: Any) -> Any:
         return await self._rest(request)

@@ -1,0 +1,149 @@
+"""One operation of the description: parameters, body, answers and who may call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ramet.declare.actions import ActionInfo
+from ramet.declare.catalog import Catalog, ResourceInfo
+from ramet.identity.caller import ANONYMOUS
+from ramet.interfaces.rest.openapi import parameters, responses
+from ramet.interfaces.rest.openapi.schemas import Schema, action_input_name, output_schema, ref
+from ramet.interfaces.rest.routes import Target
+from ramet.operations.authority import Authority
+
+SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
+_VERBS = {
+    "list": ("read", "List {path}"),
+    "get": ("read", "Get one of {path}"),
+    "create": ("create", "Create one of {path}"),
+    "update": ("update", "Change one of {path}"),
+    "replace": ("update", "Replace one of {path}"),
+    "delete": ("delete", "Delete one of {path}"),
+}
+_DETAILS = {
+    "list": "A page of the records that the caller may see.",
+    "get": "One record, if the caller may see it.",
+    "create": "Stores a new record.",
+    "update": "Changes the given fields and leaves the others as they are.",
+    "replace": "Gives every field a value: what is left out gets its default.",
+    "delete": "Deletes the record and what depends on it.",
+}
+
+
+class Operations:
+    """Describes targets. Schemas that actions need are added to `shared`."""
+
+    def __init__(self, catalog: Catalog, authority: Authority, page_limit: int, shared: dict[str, Schema]) -> None:
+        self._catalog = catalog
+        self._authority = authority
+        self._page_limit = page_limit
+        self._shared = shared
+
+    def describe(self, target: Target) -> dict[str, Any]:
+        """The operation object of a target."""
+        verb, summary = _VERBS.get(target.kind, ("", _title(target.action)))
+        described: dict[str, Any] = {
+            "operationId": operation_id(target.name),
+            "tags": [target.info.path],
+            "summary": summary.format(path=target.info.path),
+            "description": _DETAILS.get(target.kind, target.action.doc if target.action is not None else ""),
+            "parameters": self._parameters(target),
+            "security": self._security(target, verb),
+        }
+        body = self._body(target)
+        if body is not None:
+            described["requestBody"] = body
+        described["responses"] = {**self._answers(target), **responses.problems(responses.refusals(target))}
+        return described
+
+    def _parameters(self, target: Target) -> list[dict[str, Any]]:
+        info, kind, action = target.info, target.kind, target.action
+        found = [parameters.identifier(info)] if "{id}" in target.path else []
+        if kind == "list":
+            return [*found, *parameters.listing(info, self._page_limit), *map(parameters.header, _READING)]
+        if kind == "get":
+            return [*found, *parameters.selecting(info), *map(parameters.header, _READING)]
+        if action is not None and action.reads:
+            return [*found, *parameters.inputs(dict(action.fields)), *map(parameters.header, _READING)]
+        if "{id}" in target.path:
+            match = parameters.HEADERS["IfMatch"]
+            required = info.require_match and action is None
+            found.append({**match, "required": True} if required else parameters.header("IfMatch"))
+        if action is None or action.transaction:
+            found.append(parameters.header("IdempotencyKey"))
+        return found
+
+    def _body(self, target: Target) -> dict[str, Any] | None:
+        info, action = target.info, target.action
+        if target.kind in ("create", "replace", "update"):
+            return _json(ref(f"{info.name}{target.kind.title()}"), required=True)
+        if action is None or action.reads or not action.fields:
+            return None
+        required = any(field.required for field in action.fields.values())
+        return _json(ref(action_input_name(info, action)), required=required)
+
+    def _answers(self, target: Target) -> dict[str, Any]:
+        info, kind, action = target.info, target.kind, target.action
+        record = ref(f"{info.name}Record")
+        unchanged = responses.done("What you have is current.", also={"ETag": "Etag"})
+        changed = {"Ramet-Position": "Position", "Idempotency-Replayed": "Replayed"}
+        if kind == "list":
+            page = responses.done("A page of records.", ref(f"{info.name}List"), {"ETag": "Etag"})
+            return {"200": page, "304": unchanged}
+        if kind == "get":
+            chosen = {"anyOf": [record, ref(f"{info.name}Selection")]}
+            return {"200": responses.done("The record.", chosen, {"ETag": "Etag"}), "304": unchanged}
+        if kind == "create":
+            made = responses.done("The new record.", record, {**changed, "ETag": "Etag", "Location": "Location"})
+            made["links"] = self._links(info)
+            return {"201": made}
+        if kind in ("update", "replace"):
+            return {"200": responses.done("The record as it is now.", record, {**changed, "ETag": "Etag"})}
+        if action is None:
+            return {"204": responses.done("It is deleted.", also=changed)}
+        schema = output_schema(action.output, self._catalog, self._shared)
+        changed = {} if action.reads else {**changed, "ETag": "EtagIfAny"}
+        if target.path.startswith("/api/v1/auth/"):
+            changed["Set-Cookie"] = "Cookies"
+        if schema is None:
+            return {"204": responses.done("It is done.", also=changed)}
+        return {str(action.status): responses.done("What came of it.", schema, changed)}
+
+    def _links(self, info: ResourceInfo) -> dict[str, Any]:
+        """What can be done with a record that was just made."""
+        kinds = [("get", "get"), ("update", "update"), ("update", "replace"), ("delete", "delete")]
+        return {
+            kind: {
+                "operationId": operation_id(f"{info.path}.{kind}"),
+                "parameters": {"id": "$response.body#/id"},
+            }
+            for needed, kind in kinds
+            if needed in info.operations
+        }
+
+    def _security(self, target: Target, verb: str) -> list[dict[str, list[str]]]:
+        """Signing in is optional where the rules leave strangers something."""
+        info, action = target.info, target.action
+        if action is None:
+            permit = self._authority.permit(info, verb, ANONYMOUS)
+        else:
+            permit = self._authority.action(info, action, ANONYMOUS)
+        open_to_all = not permit.refused or (action is not None and action.public)
+        return [*SIGNED_IN, {}] if open_to_all else SIGNED_IN
+
+
+_READING = ("IfNoneMatch", "Position")
+
+
+def operation_id(name: str) -> str:
+    """The name of an operation as an identifier: `users.sign-in` becomes `users_sign_in`."""
+    return name.replace(".", "_").replace("-", "_").replace("/", "_")
+
+
+def _title(action: ActionInfo | None) -> str:
+    return action.name.replace("_", " ").capitalize() if action is not None else ""
+
+
+def _json(schema: Schema, required: bool) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
