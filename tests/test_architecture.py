@@ -36,7 +36,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "console": FOUNDATION,
     "app": DECLARE | MIDDLE | {"operations", "interfaces", "operate", "console"},
     "topology": DECLARE | {"app", "operate"},
-    "cli": DECLARE | MIDDLE | {"app", "operations", "operate", "topology"},
+    "cli": DECLARE | MIDDLE | {"app", "operations", "interfaces", "operate", "topology"},  # it prints the routes
     "testing": DECLARE | {"app", "operations", "operate", "topology"},  # a test may start from the demo data
     # The public names, nothing else. Nobody inside imports them from here.
     "": DECLARE | {"app", "operations", "identity"},  # User and Session are resources that rules and Ref may name

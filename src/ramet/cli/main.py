@@ -13,8 +13,15 @@ from typer.core import TyperGroup
 from ramet.cli.failures import guarded
 
 COMMANDS: Mapping[str, str] = {
+    "new": "ramet.cli.starting",
     "serve": "ramet.cli.serving",
+    "check": "ramet.cli.checking",
     "migrate": "ramet.cli.migrating",
+    "user": "ramet.cli.users",
+    "load": "ramet.cli.load",
+    "dump": "ramet.cli.dump",
+    "routes": "ramet.cli.routes",
+    "openapi": "ramet.cli.openapi",
 }
 """Commands in the order of their help, with the module whose `command` each is."""
 

@@ -14,3 +14,5 @@ AppOption = Annotated[str, typer.Option("--app", metavar="APP", envvar="RAMET_AP
 Database = Annotated[
     str | None, typer.Option("--database", metavar="URL", help="Instead of RAMET_DATABASE_URL: sqlite:///PATH.")
 ]
+Form = Annotated[str | None, typer.Option("--format", help="csv or jsonl, where the suffix does not say it.")]
+ResourceName = Annotated[str, typer.Argument(metavar="RESOURCE", help="A resource, by its class name or address.")]

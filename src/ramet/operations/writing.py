@@ -14,9 +14,9 @@ from ramet.errors import Fault, Problem
 from ramet.identity.caller import Caller
 from ramet.operations.authority import Permit
 from ramet.operations.core import Core
+from ramet.operations.deleting import Deletion
 from ramet.operations.hooks import Hooks
 
-CASCADE_LIMIT = 10_000
 _encode = msgspec.json.Encoder().encode
 Values = Mapping[str, Any]
 
@@ -28,12 +28,22 @@ class Writing:
         self._core = core
         self._hooks = hooks
 
-    async def create(self, tx: Transaction, info: ResourceInfo, values: Values, caller: Caller, permit: Permit) -> Any:
-        """Stores a new record with `values` and returns its row."""
+    async def create(
+        self,
+        tx: Transaction,
+        info: ResourceInfo,
+        values: Values,
+        caller: Caller,
+        permit: Permit,
+        given: Values | None = None,
+    ) -> Any:
+        """Stores a new record with `values` and returns its row. `given` are stored base values it brings along."""
         codec = self._core.reads[info.name].codec
         await self._check_references(tx, info, values, caller)
         now = self._core.moment()
         base = {"id": self._core.new_id(), "owner": caller.id, "created_at": now, "updated_at": now, "version": 1}
+        if given:
+            base.update(given)
         if info.hooks_for("before", "create"):
             record = info.cls(**{**values, **self._loaded(info, base)})
             await self._hooks.before(tx, info, "create", record, None, caller)
@@ -63,7 +73,7 @@ class Writing:
         match: tuple[str, ...] | None,
     ) -> Sequence[Any]:
         """Changes some fields of a record and returns its new row."""
-        await self._check_references(tx, info, values, caller)
+        await self._check_references(tx, info, values, caller, (record_id, permit))
         if info.hooks_for("before", "update") or (match is not None and len(match) != 1):
             return await self._update_by_record(tx, info, record_id, values, caller, permit, match)
         codec = self._core.reads[info.name].codec
@@ -120,7 +130,10 @@ class Writing:
         row = await self.full_row(tx, info, record_id, permit)
         if row is None or not self._matches(info, row, match):
             raise await self._why_not(tx, info, record_id, caller, match)
-        await self._delete_row(tx, info, row, caller, [CASCADE_LIMIT])
+        deletion = Deletion(self._core, self._hooks, tx, caller)
+        await deletion.run(info, row)
+        for changed, kind, last in deletion.log:
+            await self.log(tx, changed, kind, last)
         return row
 
     async def full_row(
@@ -159,49 +172,10 @@ class Writing:
         await self._hooks.before(tx, info, "update", record, previous, caller)
         return await self.save(tx, info, before, record, permit)
 
-    async def _delete_row(
-        self, tx: Transaction, info: ResourceInfo, row: Sequence[Any], caller: Caller, left: list[int]
+    async def _check_references(
+        self, tx: Transaction, info: ResourceInfo, values: Values, caller: Caller, record: tuple[str, Permit] | None = None
     ) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Problem("conflict", f"More than {CASCADE_LIMIT} records depend on this one; delete some of them first.")
-        codec = self._core.reads[info.name].codec
-        if info.hooks_for("before", "delete"):
-            record = codec.load(row)
-            await self._hooks.before(tx, info, "delete", record, record, caller)
-        record_id = row[codec.position["id"]]
-        for child, reference in info.referenced_by:
-            await self._release(tx, child, reference, record_id, caller, left)
-        deleted = await tx.fetch(self._core.writes[info.name].delete(None, False), {"record_id": record_id})
-        if deleted:
-            await self.log(tx, info, "deleted", deleted[0])
-
-    async def _release(
-        self, tx: Transaction, child: ResourceInfo, reference: Any, target: str, caller: Caller, left: list[int]
-    ) -> None:
-        """Does with the records of `child` that refer to `target` what the reference declares."""
-        writes = self._core.writes[child.name]
-        limit = 1 if reference.on_delete == "restrict" else left[0] + 1
-        found = await tx.fetch(writes.pointing_at(reference.name), {"target": target, "limit": limit})
-        if not found:
-            return
-        if reference.on_delete == "restrict":
-            raise Problem("still_referenced", f"Records of {child.path} refer to it by {reference.name}.")
-        for (record_id,) in found:
-            row = await self.full_row(tx, child, record_id, None)
-            if row is None:
-                continue
-            if reference.on_delete == "cascade":
-                await self._delete_row(tx, child, row, caller, left)
-                continue
-            left[0] -= 1
-            names = (reference.name, "updated_at")
-            values = {f"v_{reference.name}": None, "v_updated_at": self._core.moment(), "record_id": record_id}
-            rows = await tx.fetch(writes.update(names, None, False), values)
-            await self.log(tx, child, "updated", rows[0])
-
-    async def _check_references(self, tx: Transaction, info: ResourceInfo, values: Values, caller: Caller) -> None:
-        """Each reference names a record that exists and that the caller may read."""
+        """Each reference names a record that exists and that the caller may read, or is what `record` has already."""
         faults = []
         for reference in info.references.values():
             target = values.get(reference.name)
@@ -210,7 +184,10 @@ class Writing:
             other = self._core.catalog.by_name[reference.target]
             permit = self._core.authority.permit(other, "read", caller)
             if permit.refused or await self.full_row(tx, other, target, permit) is None:
-                faults.append(Fault(f"/{reference.name}", "unknown_reference", f"There is no such record in {other.path}."))
+                row = None if record is None else await self.full_row(tx, info, *record)
+                if row is None or row[self._core.reads[info.name].codec.position[reference.name]] != target:
+                    sentence = f"There is no such record in {other.path}."
+                    faults.append(Fault(f"/{reference.name}", "unknown_reference", sentence))
         if faults:
             raise Problem("invalid_input", faults=faults)
 

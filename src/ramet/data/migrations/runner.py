@@ -131,6 +131,11 @@ class Migrator:
             raise MigrationError("Another process has been writing to the database for too long.") from error
 
 
+def database_exists(url: str) -> bool:
+    """Whether there is something to migrate. Raises SettingsError for a URL that cannot be used."""
+    return database_path(url).exists()
+
+
 class _Work:
     """One open database and what is known of it."""
 

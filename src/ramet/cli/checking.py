@@ -1,0 +1,75 @@
+"""`ramet check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+
+from ramet.app import App
+from ramet.cli.application import load
+from ramet.cli.failures import REFUSED
+from ramet.cli.migrating import migrator
+from ramet.cli.options import DEFAULT_APP, AppArgument, Database
+from ramet.data.migrations.failures import MigrationError
+from ramet.data.migrations.runner import database_exists
+from ramet.errors import DeclarationError, SettingsError
+from ramet.settings import Settings
+from ramet.topology.loading import newest_revision
+
+command = typer.Typer()
+T = TypeVar("T")
+
+
+@command.command()
+def check(app: AppArgument = DEFAULT_APP, database: Database = None) -> None:
+    """Look at the declaration, the settings, the database and its schema, and change nothing.
+
+    Exit code 1 when serving would be refused.
+    """
+    report = _Report()
+    settings = report.look("settings", lambda: (Settings.read(database_url=database), "can be used"))
+    loaded = report.look("declaration", lambda: _declaration(app))
+    if settings is not None and loaded is not None:
+        report.look("database", lambda: _database(loaded, app, settings))
+    if report.wrong:
+        raise typer.Exit(REFUSED)
+
+
+class _Report:
+    """One line for each part, and whether any was wrong."""
+
+    def __init__(self) -> None:
+        self.wrong = False
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+
+    def look(self, part: str, work: Callable[[], tuple[T, str]]) -> T | None:
+        try:
+            found, text = work()
+        except (DeclarationError, SettingsError, MigrationError) as error:
+            self.wrong = True
+            self._console.print(f"{part}: {error}")
+            return None
+        self._console.print(f"{part}: {text}")
+        return found
+
+
+def _declaration(reference: str) -> tuple[App, str]:
+    app = load(reference)
+    own = [info.name for info in app.catalog]
+    return app, f"{len(own)} resources: {', '.join(own)}"
+
+
+def _database(app: App, reference: str, settings: Settings) -> tuple[bool, str]:
+    if not database_exists(settings.database_url):
+        return True, "new, it is made at the first start"
+    if app.prepare(settings, newest_revision(reference)):
+        return True, "reachable, with the declared schema"
+    found = migrator(app, reference, settings).plan()
+    if found.pending:
+        raise MigrationError(f"{len(found.pending)} revisions wait. Read them, then run `ramet migrate apply`.")
+    if any(step.danger for step in found.steps):
+        raise MigrationError("it differs in a way that could lose data. Run `ramet migrate plan`.")
+    return True, f"reachable; serving would first make {len(found.steps)} safe changes (see `ramet migrate plan`)"
