@@ -31,6 +31,8 @@ from ramet.limits.counters import LocalCounters
 from ramet.limits.limiter import Limiter
 from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
+from ramet.operate.parts import checks, figures
+from ramet.operate.watch import Watch
 from ramet.operations.authority import Authority
 from ramet.operations.bulk import Dumping, Loading
 from ramet.operations.context import Context
@@ -40,15 +42,14 @@ from ramet.operations.handlers import Handlers
 from ramet.operations.housekeeping import Housekeeping
 from ramet.operations.outbox import Outbox
 from ramet.operations.pipeline import Pipeline
-from ramet.operate.parts import checks, figures
-from ramet.operate.watch import Watch
 from ramet.settings import Settings
 
 
 class App:
     """An application: its resources, objects that actions may ask for by type (`parts`), and its demo data.
 
-    `mounts` are ASGI applications by the path below which they live. `demo` fills an empty database for `ramet serve --demo`; what it returns, such as a ready sign-in, is shown.
+    `mounts` are ASGI applications by the path below which they live.
+    `demo` fills an empty database for `ramet serve --demo`; what it returns, such as a ready sign-in, is shown.
     `clock` gives microseconds since 1970.
     Raises DeclarationError, naming file, class and field, when a declaration is wrong.
     """

@@ -1,0 +1,79 @@
+"""The front of a running application: REST and pages, and below their own paths the applications it mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.rest.answers import Answers
+from ramet.interfaces.rest.entry import Plain, Rest
+from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.rest.routes import Routes
+from ramet.interfaces.transport.asgi import AsgiApplication
+from ramet.interfaces.transport.mount import Mount
+from ramet.interfaces.transport.rsgi import serve_rsgi
+from ramet.limits.addresses import Addresses
+from ramet.limits.overload import InFlight
+from ramet.operations.batching import Batching
+from ramet.operations.core import Core
+from ramet.operations.handlers import Handlers
+from ramet.operations.pipeline import Pipeline
+
+
+def rest_of(
+    core: Core,
+    handlers: Handlers,
+    pipeline: Pipeline,
+    routes: Routes,
+    in_flight: InFlight,
+    pages: Mapping[str, Plain],
+    vital: frozenset[str],
+) -> Rest:
+    """The handler of all requests that no mounted application takes."""
+    settings = core.settings
+    return Rest(
+        routes=routes,
+        pipeline=pipeline,
+        batching=Batching(core, pipeline, handlers),
+        queries=Queries(core.cursors, settings.page_limit),
+        answers=Answers(core.near),
+        cors=Cors(settings.cors_origins),
+        addresses=Addresses(settings.trusted_proxies),
+        in_flight=in_flight,
+        observer=core.observer,
+        settings=settings,
+        plain=dict(pages),
+        vital=vital,
+    )
+
+
+class Mounts:
+    """The mounted applications by path; the longest path wins. Raises ValueError for a prefix that is no path."""
+
+    def __init__(self, apps: Mapping[str, AsgiApplication]) -> None:
+        self._mounts: Sequence[Mount] = [Mount(prefix, apps[prefix]) for prefix in sorted(apps, key=len, reverse=True)]
+
+    def find(self, path: str) -> Mount | None:
+        for mount in self._mounts:
+            if mount.matches(path):
+                return mount
+        return None
+
+    async def startup(self) -> None:
+        for mount in self._mounts:
+            await mount.startup()
+
+    async def stop(self) -> None:
+        for mount in self._mounts:
+            await mount.shutdown()
+
+    async def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> None:
+        """Passes a request or a WebSocket to whoever has its path. We have no WebSockets ourselves yet."""
+        mount = self.find(scope.path) if self._mounts else None
+        if mount is not None:
+            await mount.rsgi(scope, protocol)
+        elif scope.proto == "http":
+            await serve_rsgi(rest, scope, protocol)
+        else:
+            protocol.close(404)
