@@ -100,7 +100,11 @@ class Client(Caller):
             self._leave()
             raise
         if self._demo and self.app.demo is not None:
-            await fill(self.system, self.app.catalog, self.app.store, self.app.demo)
+            try:
+                await fill(self.system, self.app.catalog, self.app.store, self.app.demo)
+            except BaseException:
+                await self.__aexit__(None, None, None)
+                raise
         return self
 
     async def __aexit__(
