@@ -16,7 +16,7 @@ from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.batch import Part, misplaced, read_batch, split_path
 from ramet.interfaces.rest.query import Queries, read_inputs
 from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
-from ramet.interfaces.transport.request import Request, Response
+from ramet.interfaces.transport.request import Disconnected, Request, Response
 from ramet.limits.addresses import Addresses, ClientAddress
 from ramet.limits.overload import InFlight
 from ramet.observe import Crashed, Observer, RequestDone
@@ -69,11 +69,11 @@ class Rest:
         """Answers one request and tells what became of it. Never raises for what a caller sent."""
         started = perf_counter()
         header = request.header
-        address = self._addresses.client(
-            request.peer, header("x-forwarded-for") or "", header("forwarded") or ""
-        )
+        address = self._addresses.client(request.peer, header("x-forwarded-for") or "", header("forwarded") or "")
         identifier = request_id(header("x-request-id"))
-        done = RequestDone("unknown", request.method, request.path, 0, 0.0, 0, "", None, address.address, identifier, "", "")
+        done = RequestDone(
+            "unknown", request.method, request.path, 0, 0.0, 0, "", None, address.address, identifier, "", ""
+        )
         done.trace_id = trace(header("traceparent"))[0]
         try:
             self._in_flight.enter(address.address, vital=request.path in self._vital)
@@ -83,6 +83,8 @@ class Rest:
                 self._in_flight.leave()
         except Problem as problem:
             response = self._refuse(problem, done)
+        except Disconnected:
+            response = self._refuse(Problem("bad_request", "The body broke off."), done)
         except Exception as error:
             self._observer.emit(Crashed(done.operation, identifier, error))
             response = self._refuse(Problem("internal"), done)
@@ -111,6 +113,10 @@ class Rest:
         operation = await self._operation(request, target, match.record_id, address)
         try:
             result = await self._pipeline.run(operation)
+        except Problem as problem:
+            response = self._refuse(problem, done)
+            self._answers.complete(response, operation)
+            return response
         finally:
             done.caller = operation.caller.id
         done.cache = result.cache
@@ -119,9 +125,7 @@ class Rest:
             response.headers.append(("location", f"{PREFIX}/{target.info.path}/{result.location}"))
         return response
 
-    async def _operation(
-        self, request: Request, target: Target, record_id: str, address: ClientAddress
-    ) -> Operation:
+    async def _operation(self, request: Request, target: Target, record_id: str, address: ClientAddress) -> Operation:
         header = request.header
         operation = Operation(kind=target.kind, name=target.name, info=target.info, action=target.action, id=record_id)
         operation.exchange = exchange = Exchange(address.address, address.group)
@@ -272,5 +276,3 @@ def _idempotency_key(header: str | None) -> str:
     if not (1 <= len(header) <= MAX_KEY and header.isascii() and header.isprintable()):
         raise Problem("invalid_header", f"`idempotency-key` takes 1 to {MAX_KEY} printable ASCII characters.")
     return header
-
-
