@@ -14,7 +14,7 @@ from ramet.observe import Observer, SessionRevoked
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 MOST = 100
-"""Sessions that one user has at a time; a further sign-in takes the place of the one that was not used for longest."""
+"""Sessions of one user that are kept, ended ones too; a further sign-in takes the place of one, an ended one if any."""
 PAGE = 100
 
 EndReason = Literal["sign_out", "everywhere", "replay", "password", "administrator"]
@@ -78,9 +78,13 @@ async def end_all(ctx: Context, user: str, reason: EndReason, keep: str | None =
 
 
 async def make_room(ctx: Context, user: str) -> None:
-    """Removes the session of a user that was not used for longest when there are as many as one may have."""
+    """Removes a session of a user when there are as many as one may have.
+
+    That is one that has ended, or else the one that was not used for longest.
+    """
     if await ctx.count(Session, user=user) >= MOST:
-        for session in await ctx.list(Session, user=user, sort="last_used_at", limit=1):
+        ended = await ctx.list(Session, user=user, ended_at__lte=ctx.now, sort="ended_at", limit=1)
+        for session in ended or await ctx.list(Session, user=user, sort="last_used_at", limit=1):
             await ctx.delete(session)
 
 
