@@ -129,7 +129,7 @@ def supervising(folder: Path, app: str = PLAIN, **settings: Any) -> Iterator[Run
 
 
 @contextmanager
-def ramet_serve(folder: Path, *options: str, app: str = LEDGER, **settings: object) -> Iterator[Running]:
+def ramet_serve(folder: Path, *options: str, app: str = LEDGER, **settings: Any) -> Iterator[Running]:
     """`ramet serve APP --port 0`, as a person starts it, without rate limits and access log unless told otherwise."""
     chosen = {"limits": False, "access_log": False, **settings}
     variables = {f"RAMET_{name.upper()}": str(value) for name, value in chosen.items()}

@@ -211,11 +211,10 @@ def _stored(connection: apsw.Connection, records: set[str] | None) -> dict[str, 
     found = "SELECT id, version, value FROM entries"
     rows: list[Any]
     if records is None:
-        rows = connection.execute(found).fetchall()
+        rows = list(connection.execute(found))
     else:
-        rows = connection.execute(
-            f"{found} WHERE id IN (SELECT value FROM json_each(?))", (msgspec.json.encode(sorted(records)).decode(),)
-        ).fetchall()
+        wanted = msgspec.json.encode(sorted(records)).decode()
+        rows = list(connection.execute(f"{found} WHERE id IN (SELECT value FROM json_each(?))", (wanted,)))
     return {record: State(version, value) for record, version, value in rows}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.process.client import Client
 
 AUTH = "/api/v1/auth"
 PASSWORD = "a long and unusual sentence"
-CHEAP = {"password_memory": 64}
+CHEAP: dict[str, Any] = {"password_memory": 64}
 """Settings under which many people can sign in without heating the processor."""
 
 
