@@ -125,12 +125,12 @@ class Passwords:
         """The encoded hash to store. Raises Problem invalid_input, overloaded or unavailable."""
         return await self._run(self._hasher.hash, prepare(password))
 
-    async def verify(self, hash: str | None, password: str) -> bool:
+    async def verify(self, hash: str | None, password: str, *, pointer: str = "/password") -> bool:
         """Whether `password` belongs to `hash`. None (no such account) takes the same work and is never true.
 
         Raises Problem invalid_input, overloaded or unavailable, none of which depends on the account.
         """
-        return await self._run(self._verify, hash, prepare(password))
+        return await self._run(self._verify, hash, prepare(password, pointer=pointer))
 
     def needs_rehash(self, hash: str) -> bool:
         """Whether a hash that just verified was made with other costs than today's, so that it should be replaced."""

@@ -142,6 +142,13 @@ class Identity:
         await self._ctx.atomically(work)
         self.keys.load(ring.rows)
 
+    async def tidy(self) -> None:
+        """Does what is due: a new signing key, and forgetting sessions that have expired."""
+        await self.rotate_keys()
+        for _ in range(ROUNDS):
+            if not await forget_expired(self._ctx):
+                break
+
     def _ring(self, rows: Iterable[KeyRow]) -> KeyRing:
         # Another process may be ahead of ours by as much as its tokens are forgiven.
         return KeyRing(self._root, rows, overlap=self._window)
@@ -166,9 +173,6 @@ class Identity:
             await asyncio.sleep(CHORES)
             try:
                 if lead("identity"):
-                    await self.rotate_keys()
-                    for _ in range(ROUNDS):
-                        if not await forget_expired(self._ctx):
-                            break
+                    await self.tidy()
             except Exception as error:
                 self._observer.emit(Lifecycle("identity", f"chores failed and will be tried again: {error!r}"))

@@ -229,7 +229,7 @@ class User(Resource):
             raise Problem("invalid_input", faults=faults)
         checked, keep = known.password_hash, ctx.caller.session
         ctx.part(Guesses).check(known.email, ctx.exchange.group)
-        if not await ctx.part(Passwords).verify(checked or None, current_password):
+        if not await ctx.part(Passwords).verify(checked or None, current_password, pointer="/current_password"):
             _tell(ctx, "wrong_password")
             fault = Fault("/current_password", "wrong_password", "This is not the current password.")
             raise Problem("invalid_input", faults=[fault])
