@@ -49,6 +49,10 @@ class NearCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def now(self) -> float:
+        """The present of its clock, from which an entry's `expires` counts."""
+        return self._clock()
+
     def get(self, key: Hashable) -> Entry | None:
         """The answer for a key if nothing has touched it and it has not expired."""
         entry = self._entries.get(key)

@@ -10,14 +10,15 @@ from ramet.data.store import Transaction
 from ramet.declare.actions import ActionInfo
 from ramet.declare.resource import Resource
 from ramet.errors import Problem
+from ramet.identity.caller import Caller
 from ramet.operations.authority import Permit
 from ramet.operations.changing import Changing
-from ramet.operations.context import Context
+from ramet.operations.context import DELETED, Context
 from ramet.operations.core import Core
 from ramet.operations.idempotency import Idempotency
 from ramet.operations.inputs import decode_input
 from ramet.operations.operation import Operation, Result
-from ramet.operations.writing import Writing
+from ramet.operations.writing import Writing, version_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,8 +53,8 @@ class Acting:
         """The permit of the action. Raises Problem when there can be none."""
         action = _action(operation)
         permit = self._core.authority.action(operation.info, action, operation.caller)
-        if not action.public:
-            self._core.authority.require(permit, operation.caller)
+        if permit.refused:
+            self._core.authority.require(permit, operation.caller, None if action.on_collection else operation.info)
         return permit
 
     def find(self, operation: Operation, permit: Permit) -> Result | None:
@@ -64,7 +65,9 @@ class Acting:
         """Runs the action in the transaction it declares."""
         action = _action(operation)
         if action.reads or not action.transaction:
-            return await self._run(None, operation, action, values, permit)
+            result = await self._run(None, operation, action, values, permit)
+            result.position = operation.exchange.position
+            return result
 
         async def work(tx: Transaction) -> Result:
             return await self.apply(tx, operation, values, permit)
@@ -93,14 +96,19 @@ class Acting:
         codec = self._core.reads[info.name].codec
         row = await self._row(tx, operation, permit)
         record = codec.load(row)
-        if operation.match is not None and f'"{record.version}"' not in operation.match:
+        if operation.match is not None and record.version not in map(version_of, operation.match):
             raise Problem("version_mismatch")
         output = await action.action.function(record, context, **values)
-        if tx is not None:
+        if tx is not None and record.version != DELETED:
+            if record.version != row[codec.position["version"]]:
+                # The action stored its record itself: what it changed since then is still to be stored.
+                row = await self._writing.full_row(tx, info, operation.id, None) or row
             row = await self._writing.save(tx, info, row, record, permit)
             if output is record:
                 read = self._core.authority.permit(info, "read", operation.caller)
-                return self._changing.answer(info, row, read)
+                result = self._changing.answer(info, row, read)
+                result.status = action.status
+                return result
         return self._answer(operation, action, output)
 
     async def _row(self, tx: Transaction | None, operation: Operation, permit: Permit) -> Any:
@@ -126,7 +134,27 @@ class Acting:
             result = self._changing.answer(info, row, self._core.authority.permit(info, "read", operation.caller))
             result.status = action.status
             return result
-        return Result(_encode(output), action.status)
+        return Result(_encode(self._shown(output, operation.caller)), action.status)
+
+    def _shown(self, output: Any, caller: Caller) -> Any:
+        """The output with every record in it as the caller may see it."""
+        match output:
+            case Resource():
+                info = self._core.catalog.of(type(output))
+                row = self._core.reads[info.name].codec.bind_record(output)
+                return self._changing.shown(info, row, self._core.authority.permit(info, "read", caller))
+            case dict():
+                inner = {key: self._shown(value, caller) for key, value in output.items()}
+                return inner if any(inner[key] is not value for key, value in output.items()) else output
+            case list() | tuple() | set() | frozenset():
+                items = [self._shown(value, caller) for value in output]
+                return items if any(one is not other for one, other in zip(items, output, strict=True)) else output
+            case msgspec.Struct():
+                values = [getattr(output, name) for name in output.__struct_fields__]
+                plain = [self._shown(value, caller) for value in values]
+                if any(one is not other for one, other in zip(plain, values, strict=True)):
+                    return dict(zip(output.__struct_encode_fields__, plain, strict=True))
+        return output
 
 
 def _action(operation: Operation) -> ActionInfo:

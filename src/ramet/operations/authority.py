@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ramet.access.bind import Grant, RulePlan, compile_rule
@@ -11,10 +12,12 @@ from ramet.access.validate import validate
 from ramet.data.reads import Guard
 from ramet.declare.actions import ActionInfo
 from ramet.declare.catalog import Catalog, ResourceInfo
+from ramet.declare.rules import Rule, everyone
 from ramet.errors import Problem
 from ramet.identity.caller import Caller
 
-VERBS = ("read", "create", "update", "delete")
+VERBS = {"read": "read", "list": "read", "create": "create", "update": "update", "delete": "delete"}
+"""The rule of each verb. A list has that of reading, written in SQL for many records."""
 UNGUARDED = Guard(identity="all", condition=None)
 NOTHING: frozenset[str] = frozenset()
 REMEMBERED = 10_000
@@ -30,9 +33,7 @@ class Permit:
 
     __slots__ = ("_grant", "_mask", "always", "closed", "guard", "key", "reads_fields", "refused", "tags")
 
-    def __init__(
-        self, guard: Guard, grant: Grant | None, mask: MaskGrant, key: Any, tags: tuple[str, ...]
-    ) -> None:
+    def __init__(self, guard: Guard, grant: Grant | None, mask: MaskGrant, key: Any, tags: tuple[str, ...]) -> None:
         self._grant = grant
         self._mask = mask
         self.guard = guard
@@ -44,6 +45,11 @@ class Permit:
         else:
             variant = grant.variant
             self.refused, self.always, self.reads_fields = variant.never, variant.always, variant.reads_fields
+
+    @property
+    def masked(self) -> bool:
+        """Whether some callers do not see some fields."""
+        return self._mask is not UNMASKED
 
     @property
     def values(self) -> dict[str, Any]:
@@ -63,18 +69,17 @@ class Authority:
         self._columns = columns
         self._rules: dict[tuple[str, str], RulePlan] = {}
         self._masks: dict[str, MaskPlan] = {}
-        self._write_masks: dict[str, MaskPlan] = {}
         self._guards: dict[Any, Guard] = {}
         self._permits: dict[tuple[int, str, str], tuple[Caller, Permit]] = {}
         for info in catalog:
             validate(info, catalog)
-            for verb in VERBS:
-                self._rules[info.name, verb] = compile_rule(getattr(info.access, verb), info.name)
+            for verb, rule in VERBS.items():
+                self._rules[info.name, verb] = compile_rule(getattr(info.access, rule), info.name)
+            for name, rule in info.access.write_fields.items():
+                self._rules[info.name, f"write:{name}"] = compile_rule(rule, info.name)
             for action in info.actions.values():
-                rule = info.access.action(action.name, on_collection=action.on_collection)
-                self._rules[info.name, f"action:{action.name}"] = compile_rule(rule, info.name)
+                self._rules[info.name, f"action:{action.name}"] = compile_rule(_rule_of(info, action), info.name)
             self._masks[info.name] = MaskPlan(info.access.fields, info.name)
-            self._write_masks[info.name] = MaskPlan(info.access.write_fields, info.name)
 
     def permit(self, info: ResourceInfo, verb: str, caller: Caller) -> Permit:
         """What `caller` may do. The system may do everything.
@@ -102,29 +107,52 @@ class Authority:
             identity = (*identity, mask.always_hidden, shown)
         guard = self._guards.get(identity)
         if guard is None:
-            guard = self._guards[identity] = self._guard(grant, mask, identity)
+            guard = self._guards[identity] = self._guard(grant, mask, identity, listing=verb == "list")
         return Permit(guard, grant, mask, (grant.key, mask.key), _tags(info, grant, mask, caller))
 
     def action(self, info: ResourceInfo, action: ActionInfo, caller: Caller) -> Permit:
         """What `caller` may do with an action."""
         return self.permit(info, f"action:{action.name}", caller)
 
-    def require(self, permit: Permit, caller: Caller) -> None:
-        """Raises when the rule leaves the caller nothing: 401 for strangers, 403 for the signed-in."""
+    def require(self, permit: Permit, caller: Caller, hidden: ResourceInfo | None = None) -> None:
+        """Raises when the rule leaves the caller nothing: 401 for strangers, 403 for the signed-in.
+
+        For an operation on a record of `hidden` it is 404 if the caller may read no record there at all.
+        """
         if permit.refused:
-            raise Problem("forbidden" if caller.id is not None else "unauthenticated")
+            if caller.id is None:
+                raise Problem("unauthenticated")
+            if hidden is not None and self.permit(hidden, "read", caller).refused:
+                raise Problem("not_found")
+            raise Problem("forbidden")
 
     def unwritable(self, info: ResourceInfo, caller: Caller) -> frozenset[str]:
-        """The fields that the caller may not give a value."""
-        if caller.via == "system":
+        """The fields that the caller may give a value in no record."""
+        stated = info.access.write_fields
+        if not stated or caller.via == "system":
             return NOTHING
-        return self._write_masks[info.name].bind(caller).closed
+        return frozenset([name for name in stated if self.permit(info, f"write:{name}", caller).refused])
 
-    def _guard(self, grant: Grant, mask: MaskGrant, identity: Any) -> Guard:
+    def bounds(self, info: ResourceInfo, names: Iterable[str], caller: Caller) -> list[tuple[str, Permit]]:
+        """Those of `names` that the caller may write in some records only, each with the permit that says which."""
+        stated = info.access.write_fields
+        if not stated or caller.via == "system":
+            return []
+        found = [(name, self.permit(info, f"write:{name}", caller)) for name in names if name in stated]
+        return [(name, permit) for name, permit in found if not permit.always]
+
+    def _guard(self, grant: Grant, mask: MaskGrant, identity: Any, *, listing: bool) -> Guard:
         variant = grant.variant
-        condition = None if variant.always else to_sql(variant, self._columns)
+        condition = None if variant.always else to_sql(variant, self._columns, listing=listing)
         nulled = tuple((name, to_sql(inner.variant, self._columns)) for name, inner in mask.conditional.items())
         return Guard(identity, condition, mask.always_hidden, nulled)
+
+
+def _rule_of(info: ResourceInfo, action: ActionInfo) -> Rule:
+    """A public action lets everybody in; on a record, everybody who may read it."""
+    if action.public:
+        return everyone if action.on_collection else info.access.read
+    return info.access.action(action.name, on_collection=action.on_collection)
 
 
 def _tags(info: ResourceInfo, grant: Grant, mask: MaskGrant, caller: Caller) -> tuple[str, ...]:

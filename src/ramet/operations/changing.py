@@ -9,7 +9,7 @@ import msgspec
 
 from ramet.data.codec import RowShape
 from ramet.data.store import Transaction
-from ramet.declare.catalog import ResourceInfo
+from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.operations.authority import Permit
 from ramet.operations.core import Core
@@ -18,6 +18,7 @@ from ramet.operations.inputs import decode_input
 from ramet.operations.operation import Operation, Result
 from ramet.operations.writing import Writing
 
+Bounds = Sequence[tuple[str, Permit]]
 VERBS = {"create": "create", "update": "update", "replace": "update", "delete": "delete"}
 _encode = msgspec.json.Encoder().encode
 
@@ -44,26 +45,20 @@ class Changing:
             return {}
         decoder = self._decoders[info.name, kind]
         given = decode_input(operation.input, decoder, info.fields, info.inputs.checked)
-        values = {}
-        for name in given.__struct_fields__:
-            value = getattr(given, name)
-            if value is not msgspec.UNSET:
-                values[name] = value
-            elif kind != "update":
-                values[name] = info.fields[name].initial()
-        if kind == "create":
-            for name, field in info.fields.items():
-                if name not in values and (field.marks.read_only or field.marks.hidden) and not field.required:
-                    values[name] = field.initial()
-        return values
+        values = {name: getattr(given, name) for name in given.__struct_fields__}
+        return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
     def authorize(self, operation: Operation, values: Mapping[str, Any]) -> Permit:
         """The permit of the change. Raises Problem when there can be none."""
-        permit = self._core.authority.permit(operation.info, VERBS[operation.kind], operation.caller)
-        self._core.authority.require(permit, operation.caller)
-        unwritable = self._core.authority.unwritable(operation.info, operation.caller)
-        if unwritable and operation.kind != "delete":
-            self._refuse_fields(operation, values, unwritable)
+        info, kind = operation.info, operation.kind
+        permit = self._core.authority.permit(info, VERBS[kind], operation.caller)
+        if permit.refused:
+            self._core.authority.require(permit, operation.caller, None if kind == "create" else info)
+        unwritable = self._core.authority.unwritable(info, operation.caller)
+        # What a replacement repeats of fields that the caller sees is compared with the record later on.
+        wrong = (unwritable & permit.closed if kind == "replace" else unwritable) & values.keys()
+        if wrong:
+            raise Problem("invalid_input", faults=_unknown(sorted(wrong)))
         return permit
 
     def find(self, operation: Operation, permit: Permit) -> Result | None:
@@ -91,22 +86,44 @@ class Changing:
 
     async def _change(self, tx: Transaction, operation: Operation, values: Mapping[str, Any], permit: Permit) -> Result:
         info, caller = operation.info, operation.caller
+        if operation.kind == "delete":
+            await self._writing.delete(tx, info, operation.id, caller, permit, operation.match)
+            return Result(b"", 204)
+        bounds = self._core.authority.bounds(info, values, caller)
         if operation.kind == "create":
-            row = await self._writing.create(tx, info, values, caller, permit)
+            row = await self._writing.create(tx, info, self._complete(info, values), caller, permit)
+            await self._hold(tx, info, row[0], bounds)
             result = self.answer(info, row, permit)
             result.status = 201
             result.location = row[0]
             return result
-        if operation.kind == "delete":
-            await self._writing.delete(tx, info, operation.id, caller, permit, operation.match)
-            return Result(b"", 204)
         if operation.kind == "replace":
-            values = await self._keep_fixed(tx, operation, values, permit)
+            values = await self._replacement(tx, operation, values, permit)
+            bounds = [bound for bound in bounds if bound[0] in values]
+        if bounds and await self._writing.full_row(tx, info, operation.id, permit) is not None:
+            await self._hold(tx, info, operation.id, bounds)
         row = await self._writing.update(tx, info, operation.id, values, caller, permit, operation.match)
+        await self._hold(tx, info, operation.id, bounds)
         return self.answer(info, row, permit)
 
+    def _complete(self, info: ResourceInfo, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Values of all fields: what the input left out has its default."""
+        own = [field for name, field in info.fields.items() if name not in values and not field.required]
+        return {**values, **{field.name: field.initial() for field in own if field.name not in BASE_FIELDS}}
+
+    async def _hold(self, tx: Transaction, info: ResourceInfo, record_id: str, bounds: Bounds) -> None:
+        """The caller may give these fields a value in this record, as it stands in the transaction."""
+        wrong = [name for name, permit in bounds if await self._writing.full_row(tx, info, record_id, permit) is None]
+        if wrong:
+            raise Problem("invalid_input", faults=_unknown(wrong))
+
     def answer(self, info: ResourceInfo, row: Sequence[Any], permit: Permit) -> Result:
-        """A changed record as the caller may see it. Fields that only some records show are left out."""
+        """A changed record as the caller may see it."""
+        version = row[self._core.reads[info.name].codec.position["version"]]
+        return Result(_encode(self.shown(info, row, permit)), etag=f'"{version}"')
+
+    def shown(self, info: ResourceInfo, row: Sequence[Any], permit: Permit) -> Any:
+        """A stored row, encodable, as the caller may see it. Fields that only some records show are left out."""
         position = self._core.reads[info.name].codec.position
         found = self._shapes.get((info.name, permit.closed))
         if found is None:
@@ -114,39 +131,43 @@ class Changing:
             shape = self._core.reads[info.name].codec.shape(names)
             found = self._shapes[info.name, permit.closed] = (shape, tuple(position[name] for name in names))
         shape, places = found
-        body = _encode(shape.wire(([row[place] for place in places],))[0])
-        return Result(body, etag=f'"{row[position["version"]]}"')
+        return shape.wire(([row[place] for place in places],))[0]
 
-    async def _keep_fixed(
+    async def _replacement(
         self, tx: Transaction, operation: Operation, values: Mapping[str, Any], permit: Permit
     ) -> Mapping[str, Any]:
-        """A replacement repeats write-once fields as they are; anything else in them is a fault."""
-        info = operation.info
-        fixed = [name for name in info.inputs.writable if name not in info.inputs.changeable]
-        if not fixed:
-            return values
-        row = await self._writing.full_row(tx, info, operation.id, permit)
-        if row is None:
-            return values
-        codec = self._core.reads[info.name].codec
-        faults = [
-            Fault(f"/{name}", "write_once", "This field cannot be changed after creation.")
-            for name in fixed
-            if codec.bind(name, values[name]) != row[codec.position[name]]
-        ]
-        if faults:
-            raise Problem("invalid_input", faults=faults)
-        return {name: value for name, value in values.items() if name not in fixed}
+        """The values of a replacement: defaults for what it leaves out, but for fields that the caller may not change.
 
-    def _refuse_fields(self, operation: Operation, values: Mapping[str, Any], unwritable: frozenset[str]) -> None:
-        """Fields the caller may not write are, to that caller, unknown fields."""
+        Those it may leave out, or repeat as they are.
+        """
         info = operation.info
-        faults = []
-        for name in sorted(unwritable):
-            given = values.get(name, msgspec.UNSET)
-            if given is msgspec.UNSET:
-                continue
-            if operation.kind == "update" or given != info.fields[name].default:
-                faults.append(Fault(f"/{name}", "unknown_field", "There is no field of this name to set."))
-        if faults:
-            raise Problem("invalid_input", faults=faults)
+        authority = self._core.authority
+        once = {name for name in info.inputs.writable if name not in info.inputs.changeable}
+        closed = authority.unwritable(info, operation.caller)
+        bounded = {name for name, _ in authority.bounds(info, info.inputs.writable, operation.caller)}
+        row = await self._writing.full_row(tx, info, operation.id, permit) if once or bounded else None
+        if row is not None:
+            codec = self._core.reads[info.name].codec
+            differing = [
+                name
+                for name in values
+                if name in once | bounded and codec.bind(name, values[name]) != row[codec.position[name]]
+            ]
+            closed |= once & permit.closed
+            faults = _unknown([name for name in differing if name in closed])
+            faults += [
+                Fault(f"/{name}", "write_once", "This field cannot be changed after creation.")
+                for name in differing
+                if name in once - closed
+            ]
+            if faults:
+                raise Problem("invalid_input", faults=faults)
+            same = (once | bounded).difference(differing)
+            values = {name: value for name, value in values.items() if name not in same}
+        left = [name for name in info.inputs.changeable if name not in values and name not in bounded]
+        return {**values, **{name: info.fields[name].initial() for name in left}}
+
+
+def _unknown(names: Sequence[str]) -> list[Fault]:
+    """Fields that the caller may not write are, to that caller, unknown fields."""
+    return [Fault(f"/{name}", "unknown_field", "There is no field of this name to set.") for name in names]

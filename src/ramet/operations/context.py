@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
 from ramet.data.query import Filter, Query
-from ramet.data.store import Rows, Transaction
 from ramet.data.statement import Statement
-from ramet.declare.catalog import ResourceInfo
+from ramet.data.store import Rows, Transaction
+from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.declare.resource import Resource
 from ramet.errors import Problem
 from ramet.identity.caller import Caller, system
@@ -24,6 +22,8 @@ from ramet.operations.writing import Writing
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
+DELETED = 0
+"""The version of a record object whose record was deleted."""
 OPERATORS = {"not": "ne", "lt": "lt", "lte": "lte", "gt": "gt", "gte": "gte", "in": "in", "contains": "contains"}
 
 
@@ -89,7 +89,9 @@ class Context:
             return await work(self)
 
         async def run(tx: Transaction) -> T:
-            return await work(Context(self._core, self._writing, self.caller, tx, self.exchange, self.previous))
+            result = await work(Context(self._core, self._writing, self.caller, tx, self.exchange, self.previous))
+            self.exchange.position = str(tx.position or self.exchange.position)
+            return result
 
         return await self._core.store.write(run)
 
@@ -110,7 +112,7 @@ class Context:
 
     async def list(self, resource: type[R], *, sort: str = "", limit: int = 100, **filters: Any) -> list[R]:
         """The first records that match: `status="open"`, `due_at__lt=now`, `status__in=[...]`, `due_at=None`."""
-        info, permit = self._permit(resource, "read")
+        info, permit = self._permit(resource, "list")
         query = self._query(info, sort, limit, filters)
         reads = self._core.reads[info.name]
         rows = await self._fetch(reads.full_list_plan(query, permit.guard), {**reads.values(query), **permit.values})
@@ -118,7 +120,7 @@ class Context:
 
     async def count(self, resource: type[Resource], **filters: Any) -> int:
         """How many records match, filters as in `list`."""
-        info, permit = self._permit(resource, "read")
+        info, permit = self._permit(resource, "list")
         query = self._query(info, "", 1, filters)
         reads = self._core.reads[info.name]
         rows = await self._fetch(reads.count_plan(query, permit.guard), {**reads.values(query), **permit.values})
@@ -126,7 +128,7 @@ class Context:
 
     async def count_by(self, resource: type[Resource], field: str, **filters: Any) -> dict[Any, int]:
         """How many records match for each value of a field, in one query, filters as in `list`."""
-        info, permit = self._permit(resource, "read")
+        info, permit = self._permit(resource, "list")
         query = self._query(info, "", 1, filters)
         reads = self._core.reads[info.name]
         statement = reads.count_by_plan(field, query, permit.guard)
@@ -135,39 +137,56 @@ class Context:
         return {value if load is None or value is None else load(value): number for value, number in rows}
 
     async def create(self, record: R) -> R:
-        """Stores a new record and returns it as stored."""
+        """Stores a new record and returns it as stored. It is the caller's own; the system may give it any owner."""
         info, permit = self._permit(type(record), "create")
         self._core.authority.require(permit, self.caller)
-        own = {name: getattr(record, name) for name, field in info.fields.items() if name not in _BASE}
+        own = {name: getattr(record, name) for name in info.fields if name not in BASE_FIELDS}
+        base = {"owner": record.owner} if self.caller.via == "system" else None
 
-        async def run(ctx: Context) -> R:
-            assigned = await self._writing.create(ctx.transaction, info, own, self.caller, permit)
-            return self._load(info, assigned)
+        async def run(tx: Transaction) -> Any:
+            return self._load(info, await self._writing.create(tx, info, own, self.caller, permit, base))
 
-        return await self.atomically(run)
+        created: R = await self._change(run)
+        return created
 
     async def update(self, record: R, **changes: Any) -> R:
-        """Stores the record as it now is, with `changes`; refuses when somebody else changed it meanwhile."""
+        """Stores the record as it now is, with `changes`; refuses when somebody else changed it meanwhile.
+
+        The record given becomes as it is stored.
+        """
         info, permit = self._permit(type(record), "update")
         for name, value in changes.items():
             setattr(record, name, value)
         match = (f'"{record.version}"',)
-        values = {name: getattr(record, name) for name in info.fields if name not in _BASE}
+        values = {name: getattr(record, name) for name in info.fields if name not in BASE_FIELDS}
 
-        async def run(ctx: Context) -> R:
-            row = await self._writing.update(ctx.transaction, info, record.id, values, self.caller, permit, match)
+        async def run(tx: Transaction) -> Any:
+            row = await self._writing.update(tx, info, record.id, values, self.caller, permit, match)
             return self._load(info, row)
 
-        return await self.atomically(run)
+        stored: R = await self._change(run)
+        for name in info.fields:
+            setattr(record, name, getattr(stored, name))
+        return stored
 
     async def delete(self, record: Resource) -> None:
         """Deletes a record and what depends on it."""
         info, permit = self._permit(type(record), "delete")
 
-        async def run(ctx: Context) -> None:
-            await self._writing.delete(ctx.transaction, info, record.id, self.caller, permit, None)
+        async def run(tx: Transaction) -> None:
+            await self._writing.delete(tx, info, record.id, self.caller, permit, None)
 
-        await self.atomically(run)
+        await self._change(run)
+        record.version = DELETED
+
+    async def _change(self, run: Callable[[Transaction], Awaitable[Any]]) -> Any:
+        """In an open transaction, what a refused change has done by then is undone, also if the refusal is caught."""
+
+        async def work(ctx: Context) -> Any:
+            tx = ctx.transaction
+            return await run(tx) if self._tx is None else await tx.part(lambda: run(tx))
+
+        return await self.atomically(work)
 
     @property
     def transaction(self) -> Transaction:
@@ -201,6 +220,3 @@ class Context:
             else:
                 found.append(Filter(name, OPERATORS.get(word, "eq"), (value,)))  # type: ignore[arg-type]  # checked above
         return Query(filters=tuple(found), sort=read_order(info, sort or info.sort), limit=limit)
-
-
-_BASE = frozenset(field.name for field in msgspec.structs.fields(Resource))

@@ -26,6 +26,11 @@ class Expansion:
             found.extend(self._core.authority.permit(target, "read", operation.caller).tags)
         return tuple(found)
 
+    def key(self, info: ResourceInfo, operation: Operation) -> tuple[Any, ...]:
+        """Equal for callers who see the same of the targets."""
+        targets = [self._core.catalog.by_name[info.references[name].target] for name in operation.query.expand]
+        return tuple([self._core.authority.permit(target, "read", operation.caller).key for target in targets])
+
     async def expand(self, info: ResourceInfo, operation: Operation, records: Sequence[Any]) -> list[dict[str, Any]]:
         plain = [msgspec.structs.asdict(record) for record in records]
         for record in plain:
@@ -33,7 +38,7 @@ class Expansion:
         for name in operation.query.expand:
             targets = await self._load(info.references[name].target, operation, {record.get(name) for record in plain})
             for record in plain:
-                record["expanded"][name] = targets.get(record.get(name))
+                record["expanded"][name] = targets.get(record.get(name, ""))
         return plain
 
     async def _load(self, target: str, operation: Operation, wanted: set[Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Exchange(msgspec.Struct, gc=False):
     """What an operation may know of the request that carried it, and what it adds to the answer.
 
     `browser`: cookies were sent and believed; `same_origin`: a page of ours sent it, as far as its headers tell.
+    `position` is that of the newest transaction of an action that opens its own.
     """
 
     address: str = ""
@@ -31,6 +32,7 @@ class Exchange(msgspec.Struct, gc=False):
     same_origin: bool = False
     agent: str = ""
     headers: list[tuple[str, str]] = []
+    position: str = ""
 
 
 class Operation(msgspec.Struct, kw_only=True, gc=False):

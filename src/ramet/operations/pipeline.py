@@ -60,8 +60,8 @@ class Pipeline:
         try:
             operation.caller = self._verifier.verify(operation.token, operation.via)
         except Problem:
-            self._limiter.check("general", None, operation.exchange.group)
             if operation.via == "bearer":
+                self._limiter.check("general", None, operation.exchange.group)
                 raise
             operation.caller = ANONYMOUS
         if operation.id == "me" and operation.caller.id is not None:

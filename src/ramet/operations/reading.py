@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Sequence
 from hashlib import blake2b
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -38,11 +37,12 @@ class Reading:
 
     def authorize(self, operation: Operation, plan: Query) -> Permit:
         """The permit to read. Filters and sort keys that this caller may not see do not exist for it."""
-        permit = self._core.authority.permit(operation.info, "read", operation.caller)
+        info, one = operation.info, operation.kind == "get"
+        permit = self._core.authority.permit(info, "read" if one else "list", operation.caller)
         if permit.refused:
-            self._core.authority.require(permit, operation.caller)
+            self._core.authority.require(permit, operation.caller, info if one else None)
         if permit.closed:
-            _refuse_closed(plan, permit.closed)
+            _refuse_closed(info, plan, permit.closed)
         return permit
 
     def find(self, operation: Operation, permit: Permit) -> Result | None:
@@ -50,22 +50,27 @@ class Reading:
         info = operation.info
         if not info.cache or not operation.synced:
             return None
-        key = (operation.name, operation.id, operation.query.key, permit.key)
+        key = self._key(operation, permit)
         entry = self._near.get(key)
         if entry is None:
             return None
-        return Result(entry.body, etag=entry.etag, cache="near", entry=entry, key=key, public=permit.always)
+        public = _public(operation, permit)
+        return Result(entry.body, etag=entry.etag, cache="near", entry=entry, key=key, public=public)
 
     async def execute(self, operation: Operation, plan: Query, permit: Permit) -> Result:
         """Reads the answer and keeps it. Of equal loads at one time, one runs; the others take its answer."""
         info = operation.info
         if not info.cache:
             return await self._read(operation, info, permit)
-        key = (operation.name, operation.id, operation.query.key, permit.key)
+        key = self._key(operation, permit)
         tags = self._tags(operation, info, permit)
-        under_way = self._loads.get(key)
-        if under_way is not None and not self._near.touched(under_way[1], under_way[0]):
-            return await asyncio.shield(under_way[2])
+        # Only a process that knows of every change up to this request knows that a load is not of before one.
+        while operation.synced and (under_way := self._loads.get(key)) is not None:
+            if self._near.touched(under_way[1], under_way[0]):
+                break
+            shared = await _join(under_way[2])
+            if shared is not None:
+                return shared
         began = self._near.counter
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._loads[key] = (began, tags, future)
@@ -82,12 +87,19 @@ class Reading:
             if self._loads.get(key, (0, (), None))[2] is future:
                 del self._loads[key]
         result.cache = "miss"
-        result.public = permit.always
-        entry = Entry(result.body, result.etag, tags, began, monotonic() + info.cache)
+        result.public = _public(operation, permit)
+        entry = Entry(result.body, result.etag, tags, began, self._near.now() + info.cache)
         if self._near.put(key, entry):
             result.entry, result.key = entry, key
         future.set_result(result)
         return result
+
+    def _key(self, operation: Operation, permit: Permit) -> Hashable:
+        """Equal for requests that have one answer, whoever sends them."""
+        if operation.query.expand:
+            expanded = self._expansion.key(operation.info, operation)
+            return operation.name, operation.id, operation.query.key, permit.key, expanded
+        return operation.name, operation.id, operation.query.key, permit.key
 
     def _tags(self, operation: Operation, info: ResourceInfo, permit: Permit) -> tuple[str, ...]:
         if operation.query.expand:
@@ -116,7 +128,11 @@ class Reading:
             (expanded,) = await self._expansion.expand(info, operation, [record])
             body = _encode(expanded)
             return Result(body, etag=content_etag(body))
-        return Result(_encode(record), etag=f'"{version}"')
+        body = _encode(record)
+        if info.access.fields:
+            # What is shown depends on more than the record: its version alone does not name the answer.
+            return Result(body, etag=f'"{version}-{_digest(body)}"')
+        return Result(body, etag=f'"{version}"')
 
     async def _list(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
         query = operation.query
@@ -164,8 +180,21 @@ def cursor_scope(info: ResourceInfo, sort: tuple[tuple[str, bool], ...]) -> str:
     return info.name + "".join(f" {'-' if descending else ''}{name}" for name, descending in sort)
 
 
-def _refuse_closed(query: Query, closed: frozenset[str]) -> None:
+async def _join(load: asyncio.Future[Result]) -> Result | None:
+    """The result of a load that another request began; None when that request was given up before it was done."""
+    await asyncio.wait([load])
+    return None if load.cancelled() else load.result()
+
+
+def _public(operation: Operation, permit: Permit) -> bool:
+    """Whether every caller gets the same."""
+    return permit.always and not permit.masked and not operation.query.expand
+
+
+def _refuse_closed(info: ResourceInfo, query: Query, closed: frozenset[str]) -> None:
     used = {item.field for item in query.filters} | {name for name, _ in query.sort} | set(query.fields or ())
+    if query.search and not closed.isdisjoint(info.search):
+        raise Problem("invalid_query", faults=[Fault("?q", "unknown_parameter", "This resource has no text search.")])
     faults = [Fault(f"?{name}", "unknown_field", "There is no such field.") for name in sorted(used & closed)]
     if faults:
         raise Problem("invalid_query", faults=faults)
@@ -173,4 +202,8 @@ def _refuse_closed(query: Query, closed: frozenset[str]) -> None:
 
 def content_etag(body: bytes) -> str:
     """A strong validator of a body."""
-    return f'"{blake2b(body, digest_size=9).hexdigest()}"'
+    return f'"{_digest(body)}"'
+
+
+def _digest(body: bytes) -> str:
+    return blake2b(body, digest_size=9).hexdigest()

@@ -49,9 +49,7 @@ class Writing:
             await self._hooks.before(tx, info, "create", record, None, caller)
             row = codec.bind_record(record)
         else:
-            row = tuple(
-                [base[name] if name in base else codec.bind(name, values[name]) for name in codec.names]
-            )
+            row = tuple([base[name] if name in base else codec.bind(name, values[name]) for name in codec.names])
         return await self.insert(tx, info, row, permit)
 
     async def insert(self, tx: Transaction, info: ResourceInfo, row: Sequence[Any], permit: Permit) -> Sequence[Any]:
@@ -173,7 +171,12 @@ class Writing:
         return await self.save(tx, info, before, record, permit)
 
     async def _check_references(
-        self, tx: Transaction, info: ResourceInfo, values: Values, caller: Caller, record: tuple[str, Permit] | None = None
+        self,
+        tx: Transaction,
+        info: ResourceInfo,
+        values: Values,
+        caller: Caller,
+        record: tuple[str, Permit] | None = None,
     ) -> None:
         """Each reference names a record that exists and that the caller may read, or is what `record` has already."""
         faults = []
@@ -220,5 +223,5 @@ class Writing:
 
 def version_of(etag: str) -> int:
     """The version that an ETag of a record names; 0, which no record has, for any other."""
-    text = etag.strip('"')
+    text = etag.strip('"').partition("-")[0]
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ramet.cache.near import NearCache
 from ramet.interfaces.http.compression import MIN_SIZE, compress
 from ramet.interfaces.http.conditional import not_modified, with_encoding
@@ -46,6 +48,14 @@ class Answers:
             body = self._coded(result, encoding)
         return Response(result.status, headers, body)
 
+    def complete(self, response: Response, operation: Operation) -> None:
+        """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""
+        own = {name for name, _ in response.headers}
+        if operation.marks:
+            response.headers.append(("server-timing", timing(operation.marks)))
+        if operation.allowance is not None:
+            response.headers += [header for header in operation.allowance.headers() if header[0] not in own]
+
     def _headers(self, result: Result, encoding: str, reading: bool) -> list[tuple[str, str]]:
         entry = result.entry
         if entry is None:
@@ -82,5 +92,5 @@ def _make_headers(result: Result, encoding: str, reading: bool) -> list[tuple[st
 
 def timing(marks: list[float]) -> str:
     """`Server-Timing`: milliseconds of each stage that was passed."""
-    spent = [int((end - start) * 1e6) for start, end in zip(marks, marks[1:], strict=False)]
+    spent = [int((end - start) * 1e6) for start, end in pairwise(marks)]
     return _TIMINGS[len(marks)] % tuple([_SHORT[took] if took < 1_000 else f"{took / 1e3:.3f}" for took in spent])
