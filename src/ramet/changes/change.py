@@ -12,7 +12,7 @@ _POSITION = re.compile(r"([0-9a-z]{8})-(\d{1,18})", re.ASCII)
 
 
 class Change(msgspec.Struct, gc=False):
-    """One committed change. `record` is its JSON after the change (before it, for a deletion), hidden fields left out."""
+    """One committed change. `record` is its JSON after it (before it, for a deletion), hidden fields left out."""
 
     seq: int
     at: int

@@ -72,7 +72,7 @@ class RecordCodec:
         values = dict(zip(self.names, row, strict=True))
         for name, convert in self._loads:
             if values[name] is not None:
-                values[name] = convert(values[name])  # type: ignore[misc]  # only non-None converters are kept
+                values[name] = convert(values[name])
         return self.info.cls(**values)
 
     def bind_record(self, record: Any) -> tuple[Any, ...]:

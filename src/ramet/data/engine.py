@@ -1,4 +1,4 @@
-"""What an engine must supply beside its store: its dialect, its column types and the expressions it writes its own way."""
+"""What an engine supplies beside its store: its dialect, its column types and the expressions it writes its own way."""
 
 from __future__ import annotations
 

@@ -37,6 +37,8 @@ class Query(msgspec.Struct, frozen=True):
     @property
     def shape(self) -> tuple[Any, ...]:
         """All that the SQL depends on, without the values."""
-        filters = tuple((f.field, f.operator, len(f.values), f.values[0] if f.operator == "is" else None) for f in self.filters)
+        filters = tuple(
+            (f.field, f.operator, len(f.values), f.values[0] if f.operator == "is" else None) for f in self.filters
+        )
         nulls = None if self.place is None else tuple(value is None for value in self.place)
         return (filters, self.sort, nulls, self.backward, self.fields, bool(self.search))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, or_, select, tuple_
@@ -15,7 +16,9 @@ from ramet.data.query import Filter, Query
 from ramet.data.statement import Statement, compile_statement
 from ramet.declare.catalog import ResourceInfo
 
+T = TypeVar("T")
 MAX_SHAPES = 1_000
+_COMPARE = {"eq": operator.eq, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 
 
 class ListPlan(msgspec.Struct):
@@ -68,7 +71,7 @@ class Reads:
         return self._keep(("full", identity), lambda: self._build_full(guard))
 
     def many_plan(self, name: str, size: int, guard: Guard) -> tuple[Statement, RowShape]:
-        """Readable fields of the records whose field `name` is one of `size` values `v0`, `v1`, …; that field comes last."""
+        """Readable fields of records whose field `name` is one of `size` values `v0`, `v1`, …, and last that field."""
         return self._keep(("many", name, size, guard.identity), lambda: self._build_many(name, size, guard))
 
     def full_list_plan(self, query: Query, guard: Guard) -> Statement:
@@ -87,7 +90,9 @@ class Reads:
             if item.operator == "is":
                 continue
             for place, value in enumerate(item.values):
-                folded = value.casefold() if item.operator in ("contains", "starts") else self.codec.bind(item.field, value)
+                folded = (
+                    value.casefold() if item.operator in ("contains", "starts") else self.codec.bind(item.field, value)
+                )
                 values[f"f{number}_{place}"] = folded
         if query.place is not None:
             values.update({f"c{number}": value for number, value in enumerate(query.place)})
@@ -95,8 +100,8 @@ class Reads:
             values["q"] = self.engine.search_terms(query.search)
         return values
 
-    def _keep(self, key: Any, build: Any) -> Any:
-        found = self._kept.get(key)
+    def _keep(self, key: Any, build: Callable[[], T]) -> T:
+        found: T | None = self._kept.get(key)
         if found is None:
             if len(self._kept) >= MAX_SHAPES:
                 self._kept.clear()
@@ -139,7 +144,9 @@ class Reads:
 
     def _build_rows(self, query: Query, guard: Guard) -> Statement:
         clause = self._where(select(*self._every), query, guard)
-        clause = clause.order_by(*(self.table.c[name].desc() if down else self.table.c[name] for name, down in query.sort))
+        clause = clause.order_by(
+            *(self.table.c[name].desc() if down else self.table.c[name] for name, down in query.sort)
+        )
         return compile_statement(clause.limit(bindparam("limit")), self.engine.dialect)
 
     def _build_get(self, fields: tuple[str, ...] | None, guard: Guard) -> tuple[Statement, RowShape]:
@@ -159,7 +166,9 @@ class Reads:
     def _build_many(self, name: str, size: int, guard: Guard) -> tuple[Statement, RowShape]:
         names = self._shown(None, guard)
         column = self.table.c[name]
-        clause = select(*self._columns(names, guard), column).where(column.in_([bindparam(f"v{n}") for n in range(size)]))
+        clause = select(*self._columns(names, guard), column).where(
+            column.in_([bindparam(f"v{n}") for n in range(size)])
+        )
         if guard.condition is not None:
             clause = clause.where(guard.condition)
         return compile_statement(clause, self.engine.dialect), self.codec.shape(names)
@@ -174,7 +183,7 @@ class Reads:
         return clause
 
     def _condition(self, item: Filter, name: str) -> ColumnElement[bool]:
-        column = self.table.c[item.field]
+        column: ColumnElement[Any] = self.table.c[item.field]
         first: Any = bindparam(f"{name}_0")
         match item.operator:
             case "is":
@@ -187,15 +196,8 @@ class Reads:
                 return self.engine.contains(column, f"{name}_0")
             case "starts":
                 return self.engine.starts(column, f"{name}_0")
-            case "lt":
-                return column < first
-            case "lte":
-                return column <= first
-            case "gt":
-                return column > first
-            case "gte":
-                return column >= first
-        return column == first
+        condition: ColumnElement[bool] = _COMPARE[item.operator](column, first)
+        return condition
 
     def _beyond(self, query: Query) -> ColumnElement[bool]:
         """Rows after the cursor in the list's order (before it, when backward); null sorts before every value."""
@@ -209,9 +211,7 @@ class Reads:
             return left < right if downward[0] else left > right
         choices = []
         for number, column in enumerate(columns):
-            same = [
-                columns[n].is_(None) if place[n] is None else columns[n] == marks[n] for n in range(number)
-            ]
+            same = [columns[n].is_(None) if place[n] is None else columns[n] == marks[n] for n in range(number)]
             choices.append(and_(*same, _after(column, marks[number], place[number] is None, downward[number])))
         return or_(*choices)
 

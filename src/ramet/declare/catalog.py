@@ -22,7 +22,9 @@ from ramet.declare.types import Index
 from ramet.errors import DeclarationError
 
 BASE_FIELDS = ("id", "owner", "created_at", "updated_at", "version")
-RESERVED = frozenset({"limit", "after", "before", "sort", "fields", "expand", "count", "q", "expanded", "access", "cache"})
+RESERVED = frozenset(
+    {"limit", "after", "before", "sort", "fields", "expand", "count", "q", "expanded", "access", "cache"}
+)
 
 
 class ResourceInfo:
@@ -84,8 +86,10 @@ class Catalog:
         return info
 
     def _add(self, cls: type[Resource]) -> None:
-        if not (isinstance(cls, type) and issubclass(cls, Resource)):
-            raise DeclarationError(f"{cls!r} is not a Resource: App(resources=[...]) takes subclasses of ramet.Resource.")
+        if not (isinstance(cls, type) and issubclass(cls, Resource)):  # type: ignore[redundant-expr]  # teams may err
+            raise DeclarationError(
+                f"{cls!r} is not a Resource: App(resources=[...]) takes subclasses of ramet.Resource."
+            )
         info = ResourceInfo(cls)
         if info.name in self.by_name:
             refuse(cls, "", f"there are two resources called {info.name}; rename one of them")
@@ -167,7 +171,11 @@ def _check_names(info: ResourceInfo) -> None:
     for index in info.indexes:
         for name in index.fields:
             if name.lstrip("-") not in info.fields:
-                refuse(info.cls, "indexes", f"there is no field '{name.lstrip('-')}'.{nearest(name, info.fields)} Mend the index")
+                refuse(
+                    info.cls,
+                    "indexes",
+                    f"there is no field '{name.lstrip('-')}'.{nearest(name, info.fields)} Mend the index",
+                )
     for name in info.sort.split(","):
         field = info.fields.get(name.lstrip("-"))
         if field is None or not field.sortable:
@@ -175,4 +183,6 @@ def _check_names(info: ResourceInfo) -> None:
     for name in info.search:
         field = info.fields.get(name)
         if field is None or field.column != "text":
-            refuse(info.cls, "search", f"'{name}' is not a text field.{nearest(name, info.fields)} Name text fields only")
+            refuse(
+                info.cls, "search", f"'{name}' is not a text field.{nearest(name, info.fields)} Name text fields only"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from ramet.declare.rules import Access, owner_only
 from ramet.declare.types import Index
 
-EPOCH = datetime.min
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Moment = Literal["create", "update", "delete"]
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 

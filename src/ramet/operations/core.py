@@ -20,7 +20,6 @@ from ramet.operations.authority import Authority
 from ramet.operations.cursors import Cursors
 from ramet.settings import Settings
 
-
 T = TypeVar("T")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Delete, Table, bindparam, cast, delete, func, select
+from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, cast, delete, func, select
+from sqlalchemy.sql.elements import CompilerElement
 from sqlalchemy.sql.schema import Column
 
 from ramet.data.statement import Statement, compile_statement
@@ -30,7 +31,8 @@ class Housekeeping:
         lowest = select(func.min(cast(followers.c.position, BigInteger))).scalar_subquery()
         changes, keys = schema.changes, schema.idempotency
         self._changes = compile_statement(
-            _oldest(changes, changes.c.seq, changes.c.seq, changes.c.seq <= func.coalesce(lowest, changes.c.seq)), dialect
+            _oldest(changes, changes.c.seq, changes.c.seq, changes.c.seq <= func.coalesce(lowest, changes.c.seq)),
+            dialect,
         )
         self._keys = compile_statement(_oldest(keys, keys.c.key, keys.c.at), dialect)
 
@@ -71,7 +73,7 @@ class Housekeeping:
                 self._core.observer.emit(Lifecycle("chores", f"failed and will be tried again: {error!r}"))
 
 
-def _oldest(table: Table, key: Column[Any], order: Column[Any], *conditions: ColumnElement[bool]) -> Delete:
+def _oldest(table: Table, key: Column[Any], order: Column[Any], *conditions: ColumnElement[bool]) -> CompilerElement:
     """Deletes the first rows by `order` that are old. The log has no index on time: its order is that of time."""
     first = select(key, table.c.at).where(*conditions).order_by(order).limit(bindparam("limit")).subquery()
     old = select(first.c[key.name]).where(first.c.at < bindparam("before"))

@@ -34,11 +34,13 @@ def decode_input(
             value = decoder.decode(source)
             if not _surely_single(source, value):
                 json.loads(source, object_pairs_hook=_no_duplicates)
-            if b"\\u0000" in source:
+            if b"\\u0000" in source and _has_nul(json.loads(source)):
                 raise msgspec.ValidationError
         else:
             value = msgspec.convert(source or {}, decoder.type)
-        if not any([_wrong(field, value) for field in checked]):
+            if _has_nul(source):
+                raise msgspec.ValidationError
+        if not any([_wrong(field, value) for field in checked]):  # noqa: C419  # each is converted, also after a fault
             return value
     except msgspec.ValidationError:
         pass
@@ -120,7 +122,9 @@ def _faults(source: bytes | Mapping[str, Any] | None, kind: Any, fields: Mapping
     for name, value in values.items():
         pointer = "/" + str(name).replace("~", "~0").replace("/", "~1")[:200]
         if name not in declared:
-            faults.append(Fault(pointer, "unknown_field", f"There is no field of this name to set.{nearest(name, declared)}"))
+            faults.append(
+                Fault(pointer, "unknown_field", f"There is no field of this name to set.{nearest(name, declared)}")
+            )
             continue
         wrong = _fault_of(declared[name].type, fields[name], value)
         if wrong is not None:

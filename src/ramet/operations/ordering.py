@@ -6,7 +6,7 @@ from ramet.declare.catalog import ResourceInfo
 
 
 def read_order(info: ResourceInfo, text: str) -> tuple[tuple[str, bool], ...]:
-    """`-created_at,title` as (field, descending) pairs, ended by `id`, so that every place in the list is one of its own.
+    """`-created_at,title` as (field, descending) pairs, ended by `id`, so that no two records have one place.
 
     Raises KeyError with the name of a field that there is not, or that cannot be sorted by.
     """

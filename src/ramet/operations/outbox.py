@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -72,10 +73,8 @@ class Outbox:
 
     async def _run(self) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), RETRY[0])
-            except TimeoutError:
-                pass
             self._awake.clear()
             try:
                 if self._core.store.lead(NAME):
@@ -166,7 +165,10 @@ class _Statements:
         )
         self.drop = compiled(delete(aside).where(aside.c.key == bindparam("key")))
         self.due = compiled(
-            select(aside.c.content).where(aside.c.due <= bindparam("now")).order_by(aside.c.due).limit(bindparam("limit"))
+            select(aside.c.content)
+            .where(aside.c.due <= bindparam("now"))
+            .order_by(aside.c.due)
+            .limit(bindparam("limit"))
         )
 
 

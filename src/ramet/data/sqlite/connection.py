@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import apsw
@@ -49,5 +50,6 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
     return connection
 
 
-def _fold(value: object) -> str | None:
+def _fold(*values: Any) -> str | None:
+    (value,) = values
     return None if value is None else str(value).casefold()

@@ -27,7 +27,7 @@ class SqliteChanges:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._execute = reader.execute
-        self._version = -1
+        self._version: object = None
 
     def moved(self) -> bool:
         (version,) = self._execute("PRAGMA data_version").fetchall()[0]

@@ -80,4 +80,3 @@ _CODECS: dict[str, Codec] = {
     "json": Codec(_json_text, msgspec.json.decode, _raw),
     "real": Codec(bind=float),
 }
-

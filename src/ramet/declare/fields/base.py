@@ -62,7 +62,7 @@ class Field:
         return self.input_type()
 
     def check(self, value: Any) -> str | None:
-        """What is wrong with a decoded value beyond its type, as a sentence; None when it is right. Used if `checked`."""
+        """What is wrong with a decoded value beyond its type, as a sentence; None if nothing is. Used if `checked`."""
         return None
 
     def from_json(self, value: Any) -> Any:

@@ -99,7 +99,9 @@ def _field_of(kind: Any, words: dict[type, Any]) -> Field:
         return _text(words)
     if kind is int:
         limits = words.get(Range, Range())
-        return Integer(LOWEST if limits.min is None else int(limits.min), HIGHEST if limits.max is None else int(limits.max))
+        return Integer(
+            LOWEST if limits.min is None else int(limits.min), HIGHEST if limits.max is None else int(limits.max)
+        )
     if kind is float:
         limits = words.get(Range, Range())
         return Float(
@@ -133,7 +135,9 @@ def _text(words: dict[type, Any]) -> Field:
 def _decimal(words: dict[type, Any]) -> Field:
     digits = words.get(Digits, Digits())
     if not 0 <= digits.places <= digits.total <= 18 or digits.total < 1:
-        raise ValueError(f"Digits({digits.total}, {digits.places}) is not possible; at most 18 in all, fewer after the point")
+        raise ValueError(
+            f"Digits({digits.total}, {digits.places}) is not possible; at most 18 in all, fewer after the point"
+        )
     limits = words.get(Range, Range())
     least, most = (None if bound is None else Number(str(bound)) for bound in (limits.min, limits.max))
     return Decimal(digits.total, digits.places, least, most)

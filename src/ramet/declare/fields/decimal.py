@@ -44,7 +44,11 @@ class Decimal(Field):
         if not value.is_finite():
             return "Expected a finite decimal number"
         exponent = value.as_tuple().exponent
-        if isinstance(exponent, int) and -exponent > self.places and value != value.quantize(Number(1).scaleb(-self.places)):
+        if (
+            isinstance(exponent, int)
+            and -exponent > self.places
+            and value != value.quantize(Number(1).scaleb(-self.places))
+        ):
             return f"Expected at most {self.places} digits after the point"
         if abs(value) >= Number(10) ** (self.total - self.places):
             return f"Expected at most {self.total - self.places} digits before the point"

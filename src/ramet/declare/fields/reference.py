@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from ramet.declare.fields.base import EQUALITY, Field
+from ramet.declare.fields.base import EQUALITY, ORDER, Field
 
 ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 OnDelete = Literal["restrict", "cascade", "null"]
@@ -17,7 +17,7 @@ class Identifier(Field):
 
     kind = "id"
     column = "text"
-    operators = (*EQUALITY, "lt", "lte", "gt", "gte")
+    operators: ClassVar[tuple[str, ...]] = ORDER
     __slots__ = ()
 
     def input_type(self) -> Any:
@@ -31,7 +31,7 @@ class Reference(Identifier):
     """The id of a record of `target`; `on_delete` says what becomes of this record when that one is deleted."""
 
     kind = "reference"
-    operators = EQUALITY
+    operators: ClassVar[tuple[str, ...]] = EQUALITY
     __slots__ = ("on_delete", "target")
 
     def __init__(self, target: str, on_delete: OnDelete) -> None:

@@ -13,7 +13,7 @@ METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True):
-    """One operation: `path` as in a request, with its query; `body` its JSON; `if_match` and `idempotency_key` as headers."""
+    """One operation: `path` with its query, `body` its JSON, `if_match` and `idempotency_key` as headers."""
 
     method: str
     path: str

@@ -45,7 +45,7 @@ class Queries:
         self._remembered: dict[tuple[str, str, bool], Query] = {}
 
     def read(self, info: ResourceInfo, text: str, one: bool) -> Query:
-        """The query of a list, or of `one` record. Raises Problem `invalid_query` with every fault, or `invalid_cursor`."""
+        """The query of a list or of `one` record. Raises Problem `invalid_query` or `invalid_cursor`."""
         key = (info.name, text, one)
         found = self._remembered.get(key)
         if found is None:
@@ -175,7 +175,9 @@ class _Reader:
             self._fault(parameter, "unknown_field", f"There is no '{name[:80]}' here.{nearest(name, known)}")
         return None if wrong else names
 
-    def _place(self, controls: dict[str, str], sort: tuple[tuple[str, bool], ...]) -> tuple[tuple[Any, ...] | None, bool]:
+    def _place(
+        self, controls: dict[str, str], sort: tuple[tuple[str, bool], ...]
+    ) -> tuple[tuple[Any, ...] | None, bool]:
         backward = "before" in controls
         if backward and "after" in controls:
             self._fault("before", "conflict", "Give `after` or `before`, not both.")
