@@ -61,13 +61,12 @@ async def _load(
         with ExitStack() as stack:
             source = _open(file, stack)
             limit = app.settings.body_limit
-            entries = (
-                read_csv(source, info, limit) if format_of(file, form) == "csv" else read_json_lines(source, limit)
-            )
-            loading = app.loading(info, await _owner(app, owner), await _name(info, file, owner))
+            is_csv = format_of(file, form) == "csv"
+            entries = read_csv(source, info, limit) if is_csv else read_json_lines(source, limit)
+            loading = app.loading(info, await _owner(app, owner), _name(info, file, owner))
             start = await loading.begin(again=again or file == "-")
-            if start.line:
-                _say(f"Going on after line {start.line}: {start.stored} stored, {start.refused} refused before.")
+            if start.line or start.beyond:
+                _say(f"This file was loaded before, to line {start.line}; going on. --again loads it once more.")
             await _store(loading, entries, stack.enter_context(_Bar(file, source)))
         done = loading.progress
         _say(f"{info.path}: {done.stored} stored, {done.refused} refused.")
