@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 PYTHONPATH = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
 PLAIN = str(Path(__file__).parent / "apps" / "plain.py")
 LEDGER = str(Path(__file__).parent / "apps" / "ledger.py")
+RAMET = str(Path(sys.executable).with_name("ramet"))
 
 
 class Running:
@@ -129,16 +130,21 @@ def supervising(folder: Path, app: str = PLAIN, **settings: Any) -> Iterator[Run
 
 
 @contextmanager
-def ramet_serve(folder: Path, *options: str, app: str = LEDGER, **settings: Any) -> Iterator[Running]:
-    """`ramet serve APP --port 0`, as a person starts it, without rate limits and access log unless told otherwise."""
+def running(command: list[str], folder: Path, **settings: Any) -> Iterator[Running]:
+    """A command, with settings in its environment: without rate limits and access log unless told otherwise."""
     chosen = {"limits": False, "access_log": False, **settings}
-    variables = {f"RAMET_{name.upper()}": str(value) for name, value in chosen.items()}
-    command = [str(Path(sys.executable).with_name("ramet")), "serve", app, "--port", "0", *options]
-    running = Running(command, folder, variables=variables)
+    started = Running(
+        command, folder, variables={f"RAMET_{name.upper()}": str(value) for name, value in chosen.items()}
+    )
     try:
-        yield running
+        yield started
     finally:
-        running.kill()
+        started.kill()
+
+
+def ramet_serve(folder: Path, *options: str, app: str = LEDGER, **settings: Any) -> AbstractContextManager[Running]:
+    """`ramet serve APP --port 0`, as a person starts it."""
+    return running([RAMET, "serve", app, "--port", "0", *options], folder, **settings)
 
 
 class Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,13 +39,17 @@ class Intent(NamedTuple):
 
 
 class Writer:
-    """One client that changes records of its own. `known` is what was acknowledged; `unsure` what had no answer."""
+    """One client that changes records of its own. `known` is what was acknowledged; `unsure` what had no answer.
+
+    `keys` has the key of each record it made; `refused` those of records that it was told were not made.
+    """
 
     def __init__(self, name: str, rng: random.Random) -> None:
         self.name = name
         self.known: dict[str, State] = {}
         self.keys: dict[str, str] = {}
         self.deleted: set[str] = set()
+        self.refused: set[str] = set()
         self.unsure: Intent | None = None
         self.touched: set[str] = set()
         self._rng = rng
@@ -89,6 +94,16 @@ class Writer:
             self.known[made[key]] = state
             self.keys[made[key]] = key
             self.touched.add(made[key])
+
+    async def attempt(self, client: Client) -> Answer:
+        """Try one change; a refusal promises that nothing of it was done."""
+        intent = self.next()
+        answer = await client.ask(intent.method, intent.path, intent.body, intent.headers)
+        if answer.status < 300:
+            self.acknowledge(intent, answer)
+        self.touched.update(intent.changes)
+        self.refused.update(intent.created.keys() - set(self.keys.values()))
+        return answer
 
     async def write(self, client: Client, acknowledged: Callable[[], None]) -> int:
         """Change records until the connection ends; how many changes were acknowledged, each told at once."""
@@ -139,10 +154,14 @@ class _Logged(msgspec.Struct):
 
 
 class Auditor:
-    """Reads a database file beside the server and compares the log with the tables, and both with what was promised."""
+    """Reads a database file beside the server and compares the log with the tables, and both with what was promised.
 
-    def __init__(self, path: Path) -> None:
+    With `copies` it reads copies made in this folder, for files where SQLite finds none: behind links of /proc.
+    """
+
+    def __init__(self, path: Path, copies: Path | None = None) -> None:
         self._path = path
+        self._copies = copies
         self._decode = msgspec.json.Decoder(_Logged).decode
         self._seq = 0
         self._versions: dict[str, int] = {}
@@ -150,7 +169,7 @@ class Auditor:
 
     def check(self, writers: Sequence[Writer], *, whole: bool = False) -> None:
         """Everything written since the last call; with `whole` every record and SQLite's own check of the file."""
-        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = self._open()
         try:
             with connection:
                 logged = self._follow(connection)
@@ -164,16 +183,25 @@ class Auditor:
             connection.close()
         for writer in writers:
             self._check_promises(writer)
+            assert not self.ids(sorted(writer.refused)), "made, and refused"
 
     def ids(self, keys: Sequence[str]) -> dict[str, str]:
         """The ids of the records with these keys, as far as there are any."""
-        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = self._open()
         try:
             marks = ", ".join("?" * len(keys))
             rows: list[Any] = connection.execute(f"SELECT key, id FROM entries WHERE key IN ({marks})", keys).fetchall()
             return dict(rows)
         finally:
             connection.close()
+
+    def _open(self) -> apsw.Connection:
+        if self._copies is None:
+            return apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+        for end in ("", "-wal"):
+            shutil.copyfile(f"{self._path}{end}", self._copies / f"copy.db{end}")
+        (self._copies / "copy.db-shm").unlink(missing_ok=True)
+        return apsw.Connection(str(self._copies / "copy.db"))
 
     def _follow(self, connection: apsw.Connection) -> set[str]:
         """Takes what is new in the log, which has no gap and no version twice; the records it names."""
