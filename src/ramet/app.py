@@ -24,6 +24,7 @@ from ramet.identity.users import User
 from ramet.interfaces.front import Mounts, rest_of
 from ramet.interfaces.pages.probes import VITAL, probes
 from ramet.interfaces.pages.reference import reference
+from ramet.interfaces.pages.welcome import welcome
 from ramet.interfaces.rest.openapi.document import openapi_document
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
@@ -31,6 +32,7 @@ from ramet.limits.counters import LocalCounters
 from ramet.limits.limiter import Limiter
 from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
+from ramet.operate.demo import ready_sign_in
 from ramet.operate.parts import checks, figures
 from ramet.operate.watch import Watch
 from ramet.operations.authority import Authority
@@ -71,6 +73,7 @@ class App:
         self.authority = Authority(self.catalog, StoredColumns(self.catalog, self.schema, self.engine))
         self.observer = Observer()
         self.draining = False
+        self._running = False
         self._parts = tuple(parts)
         self._mounts = Mounts(mounts or {})
         self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
@@ -105,7 +108,9 @@ class App:
         return await self.identity.create_user(email, password, roles, name)
 
     async def startup(self) -> None:
-        """Opens the database and puts the parts together. Raises SettingsError when it has another schema."""
+        """Opens the database and puts the parts together, once. Raises SettingsError when it has another schema."""
+        if self._running:
+            return
         settings = self.settings = self._settings or Settings.read()
         observer = self.observer
         if not self.prepare(settings):
@@ -141,7 +146,9 @@ class App:
         self.watch = Watch(settings, observer, [target.name for target in routes])
         self.watch.add(figures(self.core, in_flight), checks(self.core))
         scrape = self.watch.exporter.scrape if settings.metrics else None
+        sign_in = await ready_sign_in(self.store) if settings.demo else None
         pages = {
+            **welcome(self.catalog, settings, sign_in),
             **probes(self.watch.health.live, self._ready, scrape),
             **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority)),
         }
@@ -155,12 +162,14 @@ class App:
         self.feed.follow(settings.follow_interval)
         self._outbox.start()
         self._chores.start()
+        self._running = True
 
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
         for part in (self._mounts, self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
             await part.stop()
         self._lag.stop()
+        self._running = False
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         await self._mounts.rsgi(self._rest, scope, protocol)

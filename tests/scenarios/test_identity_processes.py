@@ -15,7 +15,7 @@ from ramet.identity.sessions import Session
 from ramet.interfaces.transport.lifespan import Lifespan
 
 from ..conftest import Scale
-from .identity_world import OTHER, PASSWORD, Clock, Note, World, running, settings_of
+from .identity_world import OTHER, PASSWORD, START, Clock, Note, World, running, settings_of
 
 SECRET = "a secret that an operator made up, 48 characters"
 WORKER = Path(__file__).with_name("identity_worker.py")
@@ -147,6 +147,38 @@ async def test_an_operators_secret_is_used_and_may_change(tmp_path: Path) -> Non
         world.clock.forward(60)
         assert (await world.refresh(ann["refresh_token"])).json()["code"] == "session_ended"
         assert world.revoked == []
+
+
+async def test_the_log_is_read_from_a_moment_on_without_an_index_on_time(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock) as world:
+        system, log = world.app.as_system(), world.app.store.changes
+        for number in range(60):
+            clock.forward(number % 3)
+            await system.create(Note(text=str(number)))
+            if number % 10 == 0:
+                await world.app.create_user(f"user{number}@example.org", PASSWORD)
+        every = [change for change in log.after(0, 1_000) if change.resource in ("Note", "User")]
+        assert len(every) == 66
+        for at in [START - 1, START, *{change.at for change in every}, clock.now + 1]:
+            assert list(log.since(at, ["Note", "User"])) == [change for change in every if change.at >= at]
+        assert [change.resource for change in log.since(0, ["User"])] == ["User"] * 6
+        assert list(log.since(0, ["Session"])) == []
+
+
+async def test_facts_are_made_once_for_all_processes(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running(tmp_path, clock) as one, running(tmp_path, clock) as two:
+        made = await asyncio.gather(one.app.store.fact("x", lambda: "one"), two.app.store.fact("x", lambda: "two"))
+        assert made[0] == made[1]
+        assert await two.app.store.fact("x", lambda: "three") == made[0]
+
+
+async def test_starting_twice_is_starting_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        store = world.app.store
+        await world.app.startup()
+        assert world.app.store is store
 
 
 @pytest.mark.parametrize("change", [{"secret": "too short"}, {"changes_retention": 900.0}])

@@ -10,9 +10,10 @@ import pytest
 
 from ramet.identity.sessions import MOST, Session
 from ramet.identity.tokens import new_refresh_token, successor
+from ramet.identity.users import User
 
 from ..conftest import Scale
-from .identity_world import PASSWORD, World, running
+from .identity_world import OTHER, PASSWORD, World, running
 
 CALLERS = 50
 
@@ -230,15 +231,29 @@ async def test_a_user_has_a_bounded_number_of_sessions(world: World) -> None:
     assert await world.code(last["access_token"]) == "ok"
 
 
-async def test_the_password_of_a_disabled_or_changed_account_opens_no_session_meanwhile(world: World) -> None:
-    """A sign-in whose password is being checked while the account changes is decided by what is stored then."""
-    admin = await world.admin()
-    ann = await world.join()
-    path = f"/users/{ann['user']['id']}"
-    signing_in = asyncio.create_task(world.post("/auth/sign-in", email="ann@example.org", password=PASSWORD))
-    disabling = asyncio.create_task(world.ask("PATCH", path, admin, json={"disabled": True}))
-    answer, disabled = await asyncio.gather(signing_in, disabling)
-    assert disabled.status_code == 200
-    if answer.status_code == 200:
-        assert await world.code(answer.json()["access_token"]) == "session_ended"
-    assert await world.app.as_system().count(Session, user=ann["user"]["id"], ended_at=None) == 0
+@pytest.mark.parametrize("change", ["disabled", "password", "deleted"])
+async def test_a_sign_in_is_decided_by_what_is_stored_when_it_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The account changes while its password, which was right, is being checked."""
+    await world.join()
+    passwords, system = world.app.identity.passwords, world.app.as_system()
+    verify = passwords.verify
+
+    async def verify_slowly(known: str | None, password: str) -> bool:
+        right = await verify(known, password)
+        (user,) = await system.list(User)
+        if change == "deleted":
+            await system.delete(user)
+        elif change == "disabled":
+            await system.update(user, disabled=True)
+        else:
+            await system.update(user, password_hash=await passwords.hash(OTHER))
+        return right
+
+    monkeypatch.setattr(passwords, "verify", verify_slowly)
+    before = await system.count(Session)
+    answer = await world.post("/auth/sign-in", email="ann@example.org", password=PASSWORD)
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+    assert await system.count(Session) <= before
+    assert await system.count(Session, ended_at=None) == (1 if change == "password" else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
@@ -52,6 +52,15 @@ class Holder(Protocol):
     access_changed_at: datetime | None
 
 
+class Opened(NamedTuple):
+    """A session that may go on: its user as read at `now` within a write transaction, and its refresh token."""
+
+    user: Holder
+    session: str
+    refresh: str
+    now: datetime
+
+
 class Issuer:
     """Hands out tokens. `refresh_secret` is derived from the root for refresh tokens; their life is in seconds."""
 
@@ -60,14 +69,13 @@ class Issuer:
         self.refresh_secret = refresh_secret
         self.refresh_ttl = refresh_ttl
 
-    def answer(
-        self, exchange: Exchange, user: Holder, session: str, refresh: str, now: datetime, *, in_cookies: bool
-    ) -> SignedIn:
-        """The tokens of a user as it was read at `now` within a write transaction.
+    def answer(self, exchange: Exchange, opened: Opened, *, in_cookies: bool) -> SignedIn:
+        """The tokens of a session, once its transaction is committed.
 
-        That moment stands in the token, so that a later change of the user's roles is sure to refuse it, and an
-        earlier one is sure not to.
+        The moment at which the user was read stands in the token, so that a later change of its roles is sure to
+        refuse it, and an earlier one is sure not to.
         """
+        user, session, refresh, now = opened
         changed = user.access_changed_at
         at = now if changed is None or changed < now else changed
         access = self._tokens.mint(user=user.id, session=session, roles=user.roles, now=at.timestamp())

@@ -11,6 +11,7 @@ from ramet.declare.types import Email, Help, Hidden, Items, Length, Pattern, Rea
 from ramet.errors import Fault, Problem
 from ramet.identity.issuing import (
     Issuer,
+    Opened,
     Registered,
     SignedIn,
     clear_cookies,
@@ -130,17 +131,17 @@ class User(Resource):
         checked = known.password_hash
         renewed = await ctx.part(Passwords).hash(password) if ctx.part(Passwords).needs_rehash(checked) else checked
 
-        async def store(ctx: Context) -> SignedIn:
+        async def store(ctx: Context) -> Opened:
             user = await ctx.find(cls, known.id)
             if user is None or user.disabled or user.password_hash != checked:
                 raise Problem("invalid_credentials")
             if renewed != checked:
                 user = await ctx.update(user, password_hash=renewed)
             session, token = await open_session(ctx, user.id)
-            issuer = ctx.part(Issuer)
-            return issuer.answer(ctx.exchange, user, session.id, token, ctx.now, in_cookies=cookies)
+            return Opened(user, session.id, token, ctx.now)
 
-        return await ctx.as_system().atomically(store)
+        opened = await ctx.as_system().atomically(store)
+        return ctx.part(Issuer).answer(ctx.exchange, opened, in_cookies=cookies)
 
     @action(path="/auth/refresh", public=True, limit="refresh", transaction=False)
     @classmethod
@@ -159,7 +160,7 @@ class User(Resource):
             _tell(ctx, "unknown_refresh_token")
             refuse_session(in_cookies)
 
-        async def store(ctx: Context) -> SignedIn | str:
+        async def store(ctx: Context) -> Opened | str:
             session = await ctx.find(Session, known.id)
             user = None if session is None else await ctx.find(cls, session.user)
             if session is None or user is None or user.disabled or not session.live(ctx.now):
@@ -167,14 +168,13 @@ class User(Resource):
             decision = await advance(ctx, session, token)
             if decision.kind in ("replay", "unknown"):
                 return "replay" if decision.kind == "replay" else "unknown_refresh_token"
-            issuer = ctx.part(Issuer)
-            return issuer.answer(ctx.exchange, user, session.id, decision.token, ctx.now, in_cookies=in_cookies)
+            return Opened(user, session.id, decision.token, ctx.now)
 
-        answer = await system.atomically(store)
-        if isinstance(answer, str):
-            _tell(ctx, answer)
+        opened = await system.atomically(store)
+        if isinstance(opened, str):
+            _tell(ctx, opened)
             refuse_session(in_cookies)
-        return answer
+        return ctx.part(Issuer).answer(ctx.exchange, opened, in_cookies=in_cookies)
 
     @action(path="/auth/sign-out", public=True, transaction=False)
     @classmethod
