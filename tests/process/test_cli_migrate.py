@@ -1,4 +1,4 @@
-"""Serving and migrating as processes: additions happen by themselves, the rest is refused, and nobody gets in between."""
+"""Serving and migrating: additions happen by themselves, the rest is refused, and nobody gets in between."""
 
 from __future__ import annotations
 

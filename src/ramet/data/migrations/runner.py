@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import apsw
 import msgspec
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import Script
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ramet.data.engine import Engine
 from ramet.data.migrations import renames as renaming
@@ -23,7 +21,7 @@ from ramet.data.migrations.revisions import Revisions, becomes, new_context
 from ramet.data.schema import Schema
 from ramet.data.sqlite import bootstrap
 from ramet.data.sqlite.connection import database_path
-from ramet.data.sqlite.dbapi import migration_connection
+from ramet.data.sqlite.dbapi import migration_connection, reason
 from ramet.data.sqlite.derived import broken_references, derived_names, differs, drop_triggers, restore_derived
 from ramet.data.sqlite.tables import comparable_tables
 from ramet.declare.catalog import Catalog
@@ -122,13 +120,8 @@ class Migrator:
     @contextmanager
     def _open(self, *, lock: bool, keep: bool) -> Iterator[_Work]:
         revisions = Revisions(self._folder)
-        try:
-            with migration_connection(self._path, lock=lock, keep=keep) as (connection, driver):
-                yield _Work(connection, driver, revisions, frozenset(self._declared.metadata.tables))
-        except DBAPIError as error:
-            if not isinstance(error.orig, apsw.BusyError):
-                raise
-            raise MigrationError("Another process has been writing to the database for too long.") from error
+        with migration_connection(self._path, lock=lock, keep=keep) as (connection, driver):
+            yield _Work(connection, driver, revisions, frozenset(self._declared.metadata.tables))
 
 
 def database_exists(url: str) -> bool:
@@ -139,9 +132,7 @@ def database_exists(url: str) -> bool:
 class _Work:
     """One open database and what is known of it."""
 
-    def __init__(
-        self, connection: Connection, driver: apsw.Connection, revisions: Revisions, declared: frozenset[str]
-    ) -> None:
+    def __init__(self, connection: Connection, driver: Any, revisions: Revisions, declared: frozenset[str]) -> None:
         self.connection = connection
         self.driver = driver
         self.revisions = revisions
@@ -188,6 +179,4 @@ def _refusing(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        name = "" if isinstance(error, SQLAlchemyError | apsw.Error) else f"{type(error).__name__}: "
-        raise MigrationError(f"{what}: {name}{reason}. Nothing was changed.") from error
+        raise MigrationError(f"{what}: {reason(error)}. Nothing was changed.") from error

@@ -14,8 +14,10 @@ import apsw
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from ramet.data.migrations.failures import MigrationError
 from ramet.data.sqlite.bootstrap import LOCK_SECONDS
 from ramet.data.sqlite.connection import open_connection
 
@@ -25,7 +27,7 @@ def migration_connection(path: Path, *, lock: bool, keep: bool) -> Iterator[tupl
     """The file as SQLAlchemy and as the driver see it, in one transaction; `lock` takes the write lock at its start.
 
     References are not enforced, so that tables can be replaced. What was done is undone at the end unless `keep`, and
-    when something is raised. Waits while another process holds the lock; raises apsw.BusyError after LOCK_SECONDS.
+    when something is raised. Waits while another process holds the lock; raises MigrationError after LOCK_SECONDS.
     """
     driver = open_connection(path, writes=True)
     driver.set_busy_timeout(LOCK_SECONDS * 1000)
@@ -40,9 +42,20 @@ def migration_connection(path: Path, *, lock: bool, keep: bool) -> Iterator[tupl
                 transaction.commit()
             else:
                 transaction.rollback()
+    except DBAPIError as error:
+        if not isinstance(error.orig, apsw.BusyError):
+            raise
+        raise MigrationError("Another process has been writing to the database for too long.") from error
     finally:
         engine.dispose()
         driver.close()
+
+
+def reason(error: Exception) -> str:
+    """What went wrong in a migration, without SQLAlchemy's words around it; other errors with their name."""
+    if isinstance(error, DBAPIError):
+        return str(error.orig)
+    return str(error) if isinstance(error, apsw.Error | SQLAlchemyError) else f"{type(error).__name__}: {error}"
 
 
 class _Cursor:
