@@ -129,15 +129,16 @@ async def spread(port: int, each: int = 1, workers: int = 2) -> AsyncIterator[di
     found: dict[int, list[Client]] = {}
     clients: list[Client] = []
     try:
-        while len(found) < workers or min(map(len, found.values())) < each:
-            assert len(clients) < 200 * workers * each, f"no connection reached some worker: {list(found)}"
-            client = (await loop.create_connection(Client, "127.0.0.1", port))[1]
-            clients.append(client)
-            pid = (await client.ask("GET", "/api/v1/entries/worker")).json()
-            if len(mine := found.setdefault(pid, [])) < each:
-                mine.append(client)
-            else:
-                client.close()
+        async with asyncio.timeout(DEADLINE):
+            while len(found) < workers or min(map(len, found.values())) < each:
+                client = (await loop.create_connection(Client, "127.0.0.1", port))[1]
+                clients.append(client)
+                pid = (await client.ask("GET", "/api/v1/entries/worker")).json()
+                if len(mine := found.setdefault(pid, [])) < each:
+                    mine.append(client)
+                else:
+                    client.close()
+                    await asyncio.sleep(0.002)  # waits: for a worker that is still starting
         yield found
     finally:
         for client in clients:
