@@ -153,4 +153,4 @@ DEMO_TASKS: list[tuple[str, str, Status, Priority, int | None]] = [
     ("Plan the audit week", "Who shows what, and when.", "pending", "medium", None),
 ]
 
-app = App(resources=[Profile, Task], demo=demo)
+app = App(resources=[Task, Profile], demo=demo)

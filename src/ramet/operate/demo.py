@@ -28,5 +28,12 @@ async def fill(context: Context, catalog: Catalog, store: Store, demo: Demo) -> 
 
 async def ready_sign_in(store: Store) -> SignIn | None:
     """The sign-in that came with the demo data of this database."""
-    text = await store.fact(FACT, str)
-    return msgspec.json.decode(text, type=SignIn) if text else None
+    try:
+        return msgspec.json.decode(await store.fact(FACT, _absent), type=SignIn)
+    except LookupError:
+        return None
+
+
+def _absent() -> str:
+    """In place of a value to keep: nothing is kept where nothing is."""
+    raise LookupError

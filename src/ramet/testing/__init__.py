@@ -8,7 +8,7 @@ async def test_strangers_see_nothing() -> None:
 """
 
 from ramet.testing.answer import Answer
-from ramet.testing.client import Caller, Client
+from ramet.testing.client import PASSWORD, Caller, Client
 from ramet.testing.clock import Clock
 
-__all__ = ["Answer", "Caller", "Client", "Clock"]
+__all__ = ["PASSWORD", "Answer", "Caller", "Client", "Clock"]

@@ -1,4 +1,4 @@
-"""The server's side of ASGI, as far as tests need it: the start and end of an application, and one request at a time."""
+"""The server's side of ASGI, as far as tests need it: an application's start and end, and one request at a time."""
 
 from __future__ import annotations
 
