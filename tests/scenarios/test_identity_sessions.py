@@ -257,3 +257,14 @@ async def test_a_sign_in_is_decided_by_what_is_stored_when_it_ends(
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
     assert await system.count(Session) <= before
     assert await system.count(Session, ended_at=None) == (1 if change == "password" else 0)
+
+
+async def test_an_expired_access_token_does_not_stand_in_the_way_of_refreshing(world: World) -> None:
+    ann = await world.join()
+    world.clock.forward(3_600)
+    assert await world.code(ann["access_token"]) == "invalid_token"
+    renewed = await world.post("/auth/refresh", ann["access_token"], refresh_token=ann["refresh_token"])
+    assert renewed.status_code == 200
+    assert await world.code(renewed.json()["access_token"]) == "ok"
+    refused = await world.post("/auth/change-password", ann["access_token"], current_password="x", new_password="y")
+    assert refused.json()["code"] == "invalid_token"

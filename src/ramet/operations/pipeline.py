@@ -53,14 +53,14 @@ class Pipeline:
         return handler, plan, permit
 
     def _identify(self, operation: Operation) -> None:
-        """Sets the caller. A browser sends its cookie unasked, so a stale one counts as none; a bad header does not."""
+        """Sets the caller. A stale cookie, and a stale token sent to sign in or refresh, count as none."""
         operation.synced = self._feed.sync()
         if operation.token is None:
             return
         try:
             operation.caller = self._verifier.verify(operation.token, operation.via)
         except Problem:
-            if operation.via == "bearer":
+            if operation.via == "bearer" and (operation.action is None or not operation.action.public):
                 self._limiter.check("general", None, operation.exchange.group)
                 raise
             operation.caller = ANONYMOUS
