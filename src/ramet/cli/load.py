@@ -64,7 +64,7 @@ async def _load(
             is_csv = format_of(file, form) == "csv"
             entries = read_csv(source, info, limit) if is_csv else read_json_lines(source, limit)
             loading = app.loading(info, await _owner(app, owner), _name(info, file, owner))
-            start = await loading.begin(again=again or file == "-")
+            start = await loading.begin(again=again or not _recognised(file))
             if start.line or start.beyond:
                 _say(f"This file was loaded before, to line {start.line}; going on. --again loads it once more.")
             await _store(loading, entries, stack.enter_context(_Bar(file, source)))
@@ -105,12 +105,17 @@ async def _owner(app: App, email: str | None) -> str | None:
 
 
 def _name(info: ResourceInfo, file: str, owner: str | None) -> str:
-    """What an interrupted load is recognised by: what is in the file. The standard input is not recognised."""
-    if file == "-":
+    """What an interrupted load is recognised by: what is in the file. A pipe is not recognised."""
+    if not _recognised(file):
         return f"{info.path} -"
     with Path(file).open("rb") as source:
         content = hashlib.file_digest(source, "sha256")
     return f"{info.path} {content.hexdigest()} {owner or ''}".strip()
+
+
+def _recognised(file: str) -> bool:
+    """Whether it can be read twice."""
+    return Path(file).is_file()
 
 
 class _Bar:
@@ -119,7 +124,7 @@ class _Bar:
     def __init__(self, file: str, source: BinaryIO) -> None:
         self._console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
         self._source = source
-        self._known = file != "-"
+        self._known = _recognised(file)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
