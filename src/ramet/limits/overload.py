@@ -76,6 +76,15 @@ class InFlight:
         """The request is answered, or given up."""
         self.current -= 1
 
+    def resume(self, address: str = "") -> None:
+        """Count a request again that has left for a while, or raise Problem `overloaded` when there is no place now.
+
+        It is counted either way: its last `leave` is still to come.
+        """
+        self.current += 1
+        if self.current > self._limit:
+            self._refuse(address)
+
     def _refuse(self, address: str) -> None:
         self.refused += 1
         if self._observer.wants(LimitRefused):

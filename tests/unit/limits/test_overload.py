@@ -38,6 +38,21 @@ def test_what_is_vital_is_counted_but_never_refused() -> None:
     refused(in_flight)
 
 
+def test_who_comes_back_finds_its_place_taken_or_not_and_is_counted() -> None:
+    in_flight = InFlight(1, Observer())
+    in_flight.enter()
+    in_flight.leave()
+    in_flight.resume()
+    in_flight.leave()
+    in_flight.enter()
+    with pytest.raises(Problem, match="overloaded"):
+        in_flight.resume()
+    assert in_flight.current == 2
+    in_flight.leave()
+    in_flight.leave()
+    assert in_flight.current == 0
+
+
 def test_those_refused_together_are_sent_back_at_different_times() -> None:
     in_flight = InFlight(0, Observer())
     assert [refused(in_flight).retry_after for _ in range(6)] == [2, 3, 1, 2, 3, 1]

@@ -148,11 +148,22 @@ class Rest:
             operation.match = _match(if_match)
         operation.idempotency_key = _idempotency_key(header("idempotency-key"))
         if request.method in ("POST", "PATCH", "PUT"):
-            body = await request.body(self._settings.body_limit)
+            body = await self._body(request, address)
             if body or kind != "action":
                 require_json(header("content-type"), header("content-encoding"))
             operation.input = body
         return operation
+
+    async def _body(self, request: Request, address: ClientAddress) -> bytes:
+        """The body. While it is on its way it takes no place: a client that sends slowly keeps nobody else out."""
+        self._in_flight.leave()
+        try:
+            body = await request.body(self._settings.body_limit)
+        except BaseException:
+            self._in_flight.enter(vital=True)
+            raise
+        self._in_flight.resume(address.address)
+        return body
 
     def _identify(self, request: Request, operation: Operation) -> None:
         """Finds the token: a header wins over a cookie, and a cookie only counts on our own pages."""
@@ -213,7 +224,7 @@ class Rest:
 
     async def _answer_batch(self, request: Request, address: ClientAddress) -> Response:
         require_json(request.header("content-type"), request.header("content-encoding"))
-        batch = read_batch(await request.body(self._settings.body_limit), self._settings.batch_limit)
+        batch = read_batch(await self._body(request, address), self._settings.batch_limit)
         carrier = Operation(kind="action", name="batch", info=next(iter(self._routes)).info)
         carrier.exchange = Exchange(address.address, address.group)
         self._identify(request, carrier)
