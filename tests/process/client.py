@@ -82,8 +82,6 @@ class Client(asyncio.Protocol):
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> asyncio.Future[Answer]:
         """Send a request, `body` as JSON; its answer comes later. Raises Cut on a connection that has ended."""
-        if self.closed or self._transport is None or self._transport.is_closing():
-            raise Cut(b"")
         lines = [f"{method} {path} HTTP/1.1\r\nhost: a\r\n"]
         for name, value in (headers or {}).items():
             lines.append(f"{name}: {value}\r\n")
@@ -91,10 +89,22 @@ class Client(asyncio.Protocol):
         if body is not None:
             lines.append(f"content-type: application/json\r\ncontent-length: {len(content)}\r\n")
         lines.append("\r\n")
+        future = self.expect()
+        self.write("".join(lines), content)
+        return future
+
+    def expect(self) -> asyncio.Future[Answer]:
+        """The answer that comes after those expected so far, to what `write` sends."""
+        if self.closed or self._transport is None or self._transport.is_closing():
+            raise Cut(b"")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        self._transport.write("".join(lines).encode() + content)
         return future
+
+    def write(self, text: str, content: bytes = b"") -> None:
+        """Send anything, such as a part of a request."""
+        assert self._transport is not None
+        self._transport.write(text.encode() + content)
 
     async def ask(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
