@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class World:
 def made(name: str, annotations: dict[str, Any], **declared: Any) -> type[Resource]:
     """A declaration that differs from another of the same name."""
     namespace = {"__annotations__": annotations, "__module__": __name__, **declared}
-    return type(Resource)(name, (Resource,), namespace)  # type: ignore[no-any-return]  # the class of msgspec's structs
+    return types.new_class(name, (Resource,), exec_body=lambda body: body.update(namespace))
 
 
 def task(annotations: dict[str, Any] | None = None, **declared: Any) -> type[Resource]:
