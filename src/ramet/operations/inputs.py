@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ramet.declare.fields.base import Field
+from ramet.declare.fields.integer import Integer
 from ramet.declare.fields.json import depth
 from ramet.declare.names import nearest
 from ramet.errors import Fault, Problem
@@ -43,7 +44,9 @@ def decode_input(
         if not any([_wrong(field, value) for field in checked]):  # noqa: C419  # each is converted, also after a fault
             return value
     except msgspec.ValidationError:
-        pass
+        whole = _with_whole_numbers(source, fields)
+        if whole is not None:
+            return decode_input(whole, decoder, fields, checked)
     except _DuplicateKey as error:
         raise Problem("invalid_json", f"The key {str(error)!r} occurs twice in one object.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -84,6 +87,21 @@ def _surely_single(source: bytes, value: Any) -> bool:
         elif not isinstance(given, int | float | None):
             return False
     return source.count(b'"') == 2 * pairs
+
+
+def _with_whole_numbers(
+    source: bytes | Mapping[str, Any] | None, fields: Mapping[str, Field]
+) -> Mapping[str, Any] | None:
+    """The input with `2.0` as `2` where whole numbers belong, which JSON Schema takes for the same; None without any."""
+    values = parse_json(source) if isinstance(source, bytes) else source
+    if not isinstance(values, Mapping):
+        return None
+    found = {}
+    for name, value in values.items():
+        field = fields.get(name)
+        if isinstance(field, Integer) and isinstance(value, float) and value.is_integer():
+            found[name] = int(value)
+    return {**values, **found} if found else None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import msgspec
 from ramet.declare.fields.base import TEXTUAL, Field
 
 DEFAULT_MAX = 1_000
+FILTER_MAX = 2_048
+"""Characters of a text in an address, which is bounded itself."""
 NO_NUL = "^[^\\u0000]*$"
 
 
@@ -39,9 +41,9 @@ class Text(Field):
         return schema
 
     def query_schema(self) -> dict[str, Any]:
-        return {"type": "string", "maxLength": max(self.max, DEFAULT_MAX), "pattern": NO_NUL}
+        return {"type": "string", "maxLength": FILTER_MAX, "pattern": NO_NUL}
 
     def parse(self, text: str) -> str:
-        if len(text) > max(self.max, DEFAULT_MAX):
-            raise ValueError(f"Expected at most {self.max} characters")
+        if len(text) > FILTER_MAX:
+            raise ValueError(f"Expected at most {FILTER_MAX} characters")
         return text

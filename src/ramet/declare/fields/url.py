@@ -19,4 +19,4 @@ class WebAddress(Text):
         super().__init__(min=8, max=2_048, pattern=PATTERN)
 
     def schema(self) -> dict[str, Any]:
-        return {**super().schema(), "format": "uri"}
+        return {**super().schema(), "format": "url"}
