@@ -44,6 +44,7 @@ def batch_operation(routes: Routes, limit: int) -> tuple[dict[str, Any], dict[st
             {"type": "string", "description": "The address, with its query: `/api/v1/tasks?limit=5`."},
             {"type": ["object", "null"]},
             needs_body=False,
+            headers=({"type": "string"}, {"type": "string"}),
         ),
         "BatchResults": _RESULTS,
     }
@@ -81,10 +82,13 @@ def _body(target: Target) -> tuple[Schema, bool]:
     return (ref(name) if needed else {"anyOf": [ref(name), {"type": "null"}]}), needed
 
 
-def _part(method: Schema, path: Schema, body: Schema, *, needs_body: bool) -> Schema:
+def _part(
+    method: Schema, path: Schema, body: Schema, *, needs_body: bool, headers: tuple[Schema, Schema] = (_MATCH, _KEY)
+) -> Schema:
+    match, key = headers
     return {
         "type": "object",
-        "properties": {"method": method, "path": path, "body": body, "if_match": _MATCH, "idempotency_key": _KEY},
+        "properties": {"method": method, "path": path, "body": body, "if_match": match, "idempotency_key": key},
         "required": ["method", "path", *(["body"] if needs_body else [])],
         "additionalProperties": False,
     }

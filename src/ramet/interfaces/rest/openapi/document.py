@@ -23,7 +23,7 @@ addresses and lists are bounded. `HEAD` works wherever `GET` does, and `OPTIONS`
 
 
 def openapi_document(
-    catalog: Catalog, routes: Routes, settings: Settings, authority: Authority, title: str = "Ramet"
+    catalog: Catalog, routes: Routes, settings: Settings, authority: Authority, title: str = "API"
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document of every operation in `routes`, of batches, and of health and metrics."""
     schemas: dict[str, Schema] = {"JsonValue": JSON_VALUE, "Problem": responses.PROBLEM}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ramet.declare.actions import ActionInfo
@@ -15,11 +16,11 @@ from ramet.operations.authority import Authority
 SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 _VERBS = {
     "list": ("read", "List {path}"),
-    "get": ("read", "Get one of {path}"),
-    "create": ("create", "Create one of {path}"),
-    "update": ("update", "Change one of {path}"),
-    "replace": ("update", "Replace one of {path}"),
-    "delete": ("delete", "Delete one of {path}"),
+    "get": ("read", "Get {one}"),
+    "create": ("create", "Create {one}"),
+    "update": ("update", "Change {one}"),
+    "replace": ("update", "Replace {one}"),
+    "delete": ("delete", "Delete {one}"),
 }
 _DETAILS = {
     "list": "A page of the records that the caller may see.",
@@ -46,7 +47,7 @@ class Operations:
         described: dict[str, Any] = {
             "operationId": operation_id(target.name),
             "tags": [target.info.path],
-            "summary": summary.format(path=target.info.path),
+            "summary": summary.format(path=target.info.path.replace("-", " "), one=_one(target.info)),
             "description": _DETAILS.get(target.kind, target.action.doc if target.action is not None else ""),
             "parameters": self._parameters(target),
             "security": self._security(target, verb),
@@ -65,7 +66,7 @@ class Operations:
         if kind == "get":
             return [*found, *parameters.selecting(info), *map(parameters.header, _READING)]
         if action is not None and action.reads:
-            return [*found, *parameters.inputs(dict(action.fields)), *map(parameters.header, _READING)]
+            return [*found, *parameters.inputs(dict(action.fields)), parameters.header("Position")]
         if "{id}" in target.path:
             match = parameters.HEADERS["IfMatch"]
             required = info.require_match and action is None
@@ -133,12 +134,19 @@ class Operations:
         return [*SIGNED_IN, {}] if open_to_all else SIGNED_IN
 
 
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _READING = ("IfNoneMatch", "Position")
 
 
 def operation_id(name: str) -> str:
     """The name of an operation as an identifier: `users.sign-in` becomes `users_sign_in`."""
     return name.replace(".", "_").replace("-", "_").replace("/", "_")
+
+
+def _one(info: ResourceInfo) -> str:
+    """The resource with its article: `a task`, `an order line`."""
+    words = _HUMP.sub(" ", info.name).lower()
+    return f"{'an' if words[0] in 'aeio' else 'a'} {words}"
 
 
 def _title(action: ActionInfo | None) -> str:

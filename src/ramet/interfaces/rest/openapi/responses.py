@@ -153,6 +153,9 @@ def headers(names: dict[str, str]) -> dict[str, Any]:
 
 def _problem(status: int) -> Response:
     kinds = [kind for kind in ERRORS.values() if kind.status == status]
+    if status in (414, 431):
+        code, phrase = kinds[0].code, HTTPStatus(status).phrase
+        return {"description": f"{phrase}: `{code}`. When it is far too much, the server breaks off without a body."}
     named = dict(_ALWAYS)
     if status in _RETRIED:
         named["Retry-After"] = "RetryAfter"
