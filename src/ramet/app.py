@@ -24,7 +24,7 @@ from ramet.identity.users import User
 from ramet.interfaces.front import Mounts, rest_of
 from ramet.interfaces.pages.probes import VITAL, probes
 from ramet.interfaces.pages.reference import reference
-from ramet.interfaces.pages.welcome import welcome
+from ramet.interfaces.pages.welcome import title_of, welcome
 from ramet.interfaces.rest.openapi.document import openapi_document
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
@@ -146,11 +146,12 @@ class App:
         self.watch = Watch(settings, observer, [target.name for target in routes])
         self.watch.add(figures(self.core, in_flight), checks(self.core))
         scrape = self.watch.exporter.scrape if settings.metrics else None
+        title, _ = title_of(self.catalog)
         sign_in = await ready_sign_in(self.store) if settings.demo else None
         pages = {
             **welcome(self.catalog, settings, sign_in),
             **probes(self.watch.health.live, self._ready, scrape),
-            **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority)),
+            **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority, title)),
         }
         self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, pages, VITAL)
         await self._mounts.startup()

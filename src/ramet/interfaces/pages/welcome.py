@@ -24,7 +24,7 @@ from ramet.settings import Settings
 HOME = "/"
 _FOLDER = "welcome_assets"
 _FILES = "/welcome"
-_COLUMNS = 6
+_COLUMNS = 5
 _LEADING = ("title", "name", "headline", "subject", "email")
 """Fields that tell a record from others at a glance; the first of these that there is comes first."""
 _LONG_TEXT = 1_000

@@ -69,7 +69,8 @@ export class Lists {
   }
 
   show(resource, page) {
-    const state = page.items.map((record) => `${record.id}:${record.version}`).join();
+    const minute = Math.floor(Date.now() / 60_000);  // "5 minutes ago" grows old too
+    const state = page.items.map((record) => `${record.id}:${record.version}`).join() + minute;
     if (!page.items.length) return this.tell("Nothing here yet.");
     if (this.shown === state) return;
     const fresh = this.shown === undefined || !this.versions.size;
