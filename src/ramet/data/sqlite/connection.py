@@ -12,6 +12,15 @@ from ramet.errors import SettingsError
 
 PAGE_CACHE_KIB = 8_192
 MMAP_BYTES = 268_435_456
+_UNUSABLE = (
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ReadOnlyError,
+)
 
 
 def database_path(url: str) -> Path:
@@ -26,7 +35,7 @@ def database_path(url: str) -> Path:
 def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
     """One connection in WAL mode. A writing one commits durably; a reading one cannot write.
 
-    Raises SettingsError when the file cannot be opened or is not a database.
+    Raises SettingsError when the file cannot be opened, is not a database, or its disk is full or fails.
     """
     try:
         connection = apsw.Connection(str(path), statementcachesize=500)
@@ -44,7 +53,7 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
         connection.pragma("temp_store", "memory")
         connection.pragma("trusted_schema", False)
         connection.set_busy_timeout(0)
-    except (apsw.CantOpenError, apsw.NotADBError, apsw.PermissionsError, apsw.ReadOnlyError) as error:
+    except _UNUSABLE as error:
         raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
     connection.create_scalar_function("ramet_fold", _fold, 1, deterministic=True)
     return connection
