@@ -82,7 +82,9 @@ class Model:
         return self.teams if path == "/teams" else self.items
 
     def sees(self, caller: Person, record: Record | None) -> bool:
-        return record is not None and caller.id is not None and ("admin" in caller.roles or record["owner"] == caller.id)
+        return (
+            record is not None and caller.id is not None and ("admin" in caller.roles or record["owner"] == caller.id)
+        )
 
     def visible(self, path: str, caller: Person) -> list[Record]:
         return [record for record in self.table(path).values() if self.sees(caller, record)]

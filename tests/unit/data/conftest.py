@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ Opens = Callable[..., Any]
 
 
 @pytest.fixture
-def opens(tmp_path: Path) -> Iterator[Opens]:
+def opens(tmp_path: Path) -> Opens:
     """Opens a store on this test's file; more than one at a time are like several processes."""
 
     @asynccontextmanager
@@ -68,4 +68,4 @@ def opens(tmp_path: Path) -> Iterator[Opens]:
         finally:
             await store.stop()
 
-    yield opened
+    return opened

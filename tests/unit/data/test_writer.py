@@ -199,7 +199,9 @@ async def test_another_process_that_holds_the_lock_is_waited_for_but_not_for_eve
 
 async def test_two_processes_writing_at_once_both_get_through(opens: Opens) -> None:
     async with opens() as one, opens() as two:
-        await asyncio.gather(*[store.put(f"x{n:02}{name}") for n in range(20) for name, store in [("a", one), ("b", two)]])
+        await asyncio.gather(
+            *[store.put(f"x{n:02}{name}") for n in range(20) for name, store in [("a", one), ("b", two)]]
+        )
         assert len(await one.names()) == 40
 
 
