@@ -193,8 +193,8 @@ def test_a_port_in_use_is_refused_though_workers_may_share_one(tmp_path: Path) -
 def test_becoming_a_supervisor_keeps_the_process_and_its_settings(tmp_path: Path) -> None:
     program = f"""
 from ramet.settings import Settings
-from ramet.topology.single.supervisor import supervise
-supervise({PLAIN!r}, Settings(port=0, workers=1, secret="not shown"))
+from ramet.topology.single.handover import become
+become("ramet.topology.single.supervisor", {PLAIN!r}, settings=Settings(port=0, workers=1, secret="not shown"))
 """
     server = Running(["-c", program], tmp_path)
     try:

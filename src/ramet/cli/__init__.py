@@ -1,5 +1,1 @@
-"""The command line: `ramet`."""
-
-from ramet.cli.main import main
-
-__all__ = ["main"]
+"""The command line: `ramet.cli.main`."""

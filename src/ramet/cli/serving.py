@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,10 +9,8 @@ import typer
 from ramet.cli.failures import Refused
 from ramet.cli.options import DEFAULT_APP, AppArgument, Database
 from ramet.settings import Settings
-from ramet.topology.single.current import load_current, prepare
-from ramet.topology.single.reload import serve_reloading
-from ramet.topology.single.server import serve as serve_here
-from ramet.topology.single.supervisor import Supervisor
+from ramet.topology.single.current import prepare
+from ramet.topology.single.handover import become
 
 command = typer.Typer()
 
@@ -38,10 +35,5 @@ def serve(
         raise Refused("--reload serves with one process: leave --workers out.")
     if settings.demo or (settings.workers > 1 and not reload):
         prepare(app, settings, demo=settings.demo)
-    if reload:
-        code = serve_reloading(app, settings)
-    elif settings.workers > 1:
-        code = Supervisor(app, settings).run()
-    else:
-        code = serve_here(partial(load_current, app, settings), settings)
-    raise typer.Exit(code)
+    mode = "reload" if reload else "workers" if settings.workers > 1 else "alone"
+    become("ramet.cli.process", mode, app, settings=settings)

@@ -16,12 +16,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import NoReturn
-
-import msgspec
 
 from ramet.errors import SettingsError
 from ramet.settings import Settings
+from ramet.topology.single.handover import read_settings, settings_pipe
 from ramet.topology.single.listener import listen, say, url_of
 
 STABLE = 10.0
@@ -161,7 +159,7 @@ class Supervisor:
     def _start(self, worker: _Worker) -> None:
         if worker.listener is None:
             worker.listener = self._listen()
-        settings_read = _settings_pipe(self._settings)
+        settings_read = settings_pipe(self._settings)
         worker.ready_pipe, ready_write = os.pipe()
         inherited = (settings_read, worker.listener.fileno(), ready_write, self._lifeline)
         worker.ready = worker.told = False
@@ -259,24 +257,9 @@ class Supervisor:
         say(f"Serving {url} with {len(self._workers)} workers")
 
 
-def supervise(reference: str, settings: Settings) -> NoReturn:
-    """Become a supervisor that has imported nothing else: the present process is replaced, memory and all."""
-    pipe = _settings_pipe(settings)
-    os.set_inheritable(pipe, True)
-    os.execv(sys.executable, [sys.executable, "-m", "ramet.topology.single.supervisor", reference, str(pipe)])
-
-
-def read_settings(pipe: int) -> Settings:
-    """The settings that another process of ours wrote into a pipe."""
-    with os.fdopen(pipe, "rb") as stream:
-        return msgspec.json.decode(stream.read(), type=Settings)
-
-
-def _settings_pipe(settings: Settings) -> int:
-    reading, writing = os.pipe()  # settings have secrets, so they go neither into arguments nor into files
-    os.write(writing, msgspec.json.encode(settings))
-    os.close(writing)
-    return reading
+def supervise(reference: str, settings: Settings) -> int:
+    """Run a supervisor; gives the exit code."""
+    return Supervisor(reference, settings).run()
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)

@@ -13,9 +13,9 @@ from functools import partial
 
 from ramet.errors import DeclarationError, SettingsError
 from ramet.topology.single.current import load_current
+from ramet.topology.single.handover import read_settings
 from ramet.topology.single.listener import say
 from ramet.topology.single.server import serve
-from ramet.topology.single.supervisor import read_settings
 
 
 def main(reference: str, settings_pipe: int, listener: int, ready_pipe: int, lifeline: int) -> int:
