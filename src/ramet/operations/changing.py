@@ -145,13 +145,13 @@ class Changing:
         once = {name for name in info.inputs.writable if name not in info.inputs.changeable}
         closed = authority.unwritable(info, operation.caller)
         bounded = {name for name, _ in authority.bounds(info, info.inputs.writable, operation.caller)}
-        row = await self._writing.full_row(tx, info, operation.id, permit) if once or bounded else None
-        if row is not None:
-            codec = self._core.reads[info.name].codec
+        seen = await self._seen(tx, operation, permit) if once or bounded else None
+        if seen is not None:
+            bind = self._core.reads[info.name].codec.bind
             differing = [
                 name
                 for name in values
-                if name in once | bounded and codec.bind(name, values[name]) != row[codec.position[name]]
+                if name in once | bounded and (name not in seen or bind(name, values[name]) != seen[name])
             ]
             closed |= once & permit.closed
             faults = _unknown([name for name in differing if name in closed])
@@ -166,6 +166,15 @@ class Changing:
             values = {name: value for name, value in values.items() if name not in same}
         left = [name for name in info.inputs.changeable if name not in values and name not in bounded]
         return {**values, **{name: info.fields[name].initial() for name in left}}
+
+    async def _seen(self, tx: Transaction, operation: Operation, permit: Permit) -> Mapping[str, Any] | None:
+        """The stored values of the record that the caller sees, those hidden in this record as null.
+
+        A repetition is compared with these alone: compared with what is hidden it would tell a right guess.
+        """
+        statement, shape = self._core.reads[operation.info.name].get_plan(None, permit.guard)
+        rows = await tx.fetch(statement, {"id": operation.id, **permit.values})
+        return dict(zip(shape.names, rows[0], strict=False)) if rows else None
 
 
 def _unknown(names: Sequence[str]) -> list[Fault]:

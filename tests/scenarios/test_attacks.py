@@ -1,0 +1,90 @@
+"""What an attacker tries, each by a request or two. Where time is the weapon, the processor time spent is counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import process_time
+from typing import Annotated
+
+import pytest
+
+from ramet import Access, Ref, Resource, exists, me, owner_only, signed_in, that, this
+from tests.scenarios.core_world import STRANGER, World, person, running
+
+ANN, BOB = person(1), person(2)
+
+
+class Note(Resource):
+    text: str = ""
+    done: bool = False
+
+    access = owner_only()
+    cache = 300
+
+
+class Team(Resource):
+    name: str = ""
+
+    access = Access(read=signed_in)
+
+
+class Lead(Resource):
+    """Who leads a team, and so sees what its members earn."""
+
+    team: Annotated[str, Ref(Team)]
+    user: str
+
+    access = Access(read=signed_in, create=signed_in)
+
+
+leads = exists(Lead, that.team == this.team, that.user == me.id)
+
+
+class Employee(Resource):
+    team: Annotated[str, Ref(Team)]
+    name: str = ""
+    salary: int = 0
+
+    access = Access(read=signed_in, create=signed_in, update=signed_in, fields={"salary": leads})
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(tmp_path / "data.db", [Note, Team, Lead, Employee]) as found:
+        yield found
+
+
+async def test_a_replacement_does_not_tell_whether_a_hidden_value_was_guessed(world: World) -> None:
+    team = (await world.create("/teams", ANN, name="Metals"))["id"]
+    await world.create("/leads", ANN, team=team, user=ANN.id)
+    record = await world.create("/employees", ANN, team=team, name="Mia", salary=5_000)
+    address = f"/employees/{record['id']}"
+    answers = [
+        await world.ask("PUT", address, BOB, {"team": team, "name": "Mia", "salary": guess}) for guess in (4_999, 5_000)
+    ]
+    assert [answer.code for answer in answers] == ["invalid_input", "invalid_input"]
+    assert answers[0].body == answers[1].body
+    seen = (await world.ask("GET", address, ANN)).json
+    assert (seen["salary"], seen["version"]) == (5_000, 1)
+    assert (await world.ask("PUT", address, ANN, {"team": team, "name": "Mia", "salary": 5_000})).status == 200
+
+
+async def test_a_list_of_tags_made_of_blanks_is_refused_at_once(world: World) -> None:
+    record = await world.create("/notes", ANN)
+    started = process_time()
+    for letter in "abcde":
+        tags = f'"{letter}",{" " * 8_000}x'
+        answer = await world.ask("GET", f"/notes/{record['id']}", ANN, headers={"if-none-match": tags})
+        assert answer.code == "invalid_header"
+    assert process_time() - started < 1
+
+
+async def test_a_body_of_unknown_fields_is_refused_after_the_first_hundred(world: World) -> None:
+    body = json.dumps({f"tex{number}": 1 for number in range(70_000)}).encode()
+    started = process_time()
+    for _ in range(3):
+        answer = await world.ask("POST", "/notes", STRANGER, raw=body)
+        assert (answer.code, len(answer.json["errors"])) == ("invalid_input", 100)
+    assert process_time() - started < 3
