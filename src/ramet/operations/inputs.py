@@ -44,9 +44,11 @@ def decode_input(
         if not any([_wrong(field, value) for field in checked]):  # noqa: C419  # each is converted, also after a fault
             return value
     except msgspec.ValidationError:
-        whole = _with_whole_numbers(source, fields)
+        found = parse_json(source) if isinstance(source, bytes) else source
+        whole = _with_whole_numbers(found, fields)
         if whole is not None:
             return decode_input(whole, decoder, fields, checked)
+        raise Problem("invalid_input", faults=_faults(found, decoder.type, fields)) from None
     except _DuplicateKey as error:
         raise Problem("invalid_json", f"The key {str(error)!r} occurs twice in one object.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -89,11 +91,8 @@ def _surely_single(source: bytes, value: Any) -> bool:
     return source.count(b'"') == 2 * pairs
 
 
-def _with_whole_numbers(
-    source: bytes | Mapping[str, Any] | None, fields: Mapping[str, Field]
-) -> Mapping[str, Any] | None:
-    """The input with `2.0` as `2` where whole numbers belong, which JSON Schema takes for the same; None without any."""
-    values = parse_json(source) if isinstance(source, bytes) else source
+def _with_whole_numbers(values: Any, fields: Mapping[str, Field]) -> Mapping[str, Any] | None:
+    """The input with `2.0` as `2` where whole numbers belong, the same to JSON Schema; None without any."""
     if not isinstance(values, Mapping):
         return None
     found = {}
@@ -128,7 +127,7 @@ def _wrong(field: Field, value: Any) -> bool:
 
 def _faults(source: bytes | Mapping[str, Any] | None, kind: Any, fields: Mapping[str, Field]) -> list[Fault]:
     """Looks at each value on its own, so that all faults are found and not only the first."""
-    values = parse_json(source) if isinstance(source, bytes) else (source or {})
+    values = parse_json(source) if isinstance(source, bytes) else {} if source is None else source
     if not isinstance(values, Mapping):
         return [Fault("", "wrong_type", "Expected an object.")]
     declared = {field.name: field for field in msgspec.structs.fields(kind)}
@@ -138,6 +137,8 @@ def _faults(source: bytes | Mapping[str, Any] | None, kind: Any, fields: Mapping
         if field.required and name not in values
     ]
     for name, value in values.items():
+        if len(faults) >= MAX_FAULTS:
+            break  # looking at each of a million would keep everybody else waiting
         pointer = "/" + str(name).replace("~", "~0").replace("/", "~1")[:200]
         if name not in declared:
             faults.append(

@@ -17,7 +17,8 @@ ANY = "*"
 Tags: TypeAlias = tuple[tuple[bool, str], ...]
 """Whether each tag is weak, and the tag in its quotes."""
 
-_ELEMENT = re.compile(r'[ \t]*(?:(W/)?("[\x21\x23-\x7e]*"))?[ \t]*(?:,|$)')
+# Possessive: between two ways to divide a run of blanks, a header of blanks would take a second to refuse.
+_ELEMENT = re.compile(r'[ \t]*+(?:(W/)?("[\x21\x23-\x7e]*"))?[ \t]*+(?:,|$)')
 _SUFFIX = re.compile(r'-(?:zstd|br|gzip)"$')
 _REMEMBERED = 1_024
 _SHORT = 256
