@@ -12,7 +12,7 @@ from benchmarks.ask import Asker
 from benchmarks.load import Load, LoadFailed, Request, Result, command, write_requests
 from benchmarks.servers import Cores, Server, Weight, processor_time
 from benchmarks.subjects import Subject, start_floor, tokens
-from benchmarks.works import SIGN_INS, WORKS, Effort, Work
+from benchmarks.works import NOISE, SIGN_INS, TRIES, WORKS, Effort, Work
 
 FLOOR = "floor"
 
@@ -139,7 +139,16 @@ class Stand:
         return {name: Series(found) for name, found in results.items()}
 
     def _round(self, entrant: Entrant, file: Path, connections: int) -> Result:
-        """One round, seen to have carried whole answers and to have been logged."""
+        """One round, the quietest of those it took to find one that other programs left alone."""
+        tried: list[Result] = []
+        while len(tried) < TRIES:
+            tried.append(self._attempt(entrant, file, connections))
+            if tried[-1].others <= NOISE * tried[-1].seconds:
+                break
+        return min(tried, key=lambda result: result.others)
+
+    def _attempt(self, entrant: Entrant, file: Path, connections: int) -> Result:
+        """Load for one round, seen to have carried whole answers and to have been logged."""
         server, name = entrant.server, entrant.name
         server.empty_log()
         result = self.run(server, file, connections, self.effort.seconds)

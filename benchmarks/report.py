@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.measure import FLOOR, Measured, Series, Storm
 from benchmarks.servers import Weight
-from benchmarks.works import MEMORY_BUDGET, SIGN_INS
+from benchmarks.works import MEMORY_BUDGET, NOISE, SIGN_INS
 
 COLUMNS = (
     "work",
@@ -25,8 +25,6 @@ COLUMNS = (
     "Ramet µs",
 )
 
-NOISE = 0.2
-"""The share of a core that other programs may take before the table says so."""
 STORM_COLUMNS = (
     f"cached list beside {SIGN_INS} sign-ins",
     "alone/s",
