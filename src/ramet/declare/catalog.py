@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ramet.declare.actions import ActionInfo, read_actions
+from ramet.declare.checks import check_actions, check_class, check_default, check_names, read_hooks
 from ramet.declare.fields.base import Field
 from ramet.declare.fields.build import build_field
 from ramet.declare.fields.datetime import DateTime
@@ -23,7 +24,7 @@ from ramet.errors import DeclarationError
 
 BASE_FIELDS = ("id", "owner", "created_at", "updated_at", "version")
 RESERVED = frozenset(
-    {"limit", "after", "before", "sort", "fields", "expand", "count", "q", "expanded", "access", "cache"}
+    {"limit", "after", "before", "sort", "fields", "expand", "count", "q", "expanded", "access", "cache", "row_id"}
 )
 
 
@@ -46,7 +47,7 @@ class ResourceInfo:
         self.references = {name: field for name, field in self.fields.items() if isinstance(field, Reference)}
         self.referenced_by: list[tuple[ResourceInfo, Reference]] = []
         self.actions: dict[str, ActionInfo] = read_actions(cls)
-        self.hooks = _hooks(cls)
+        self.hooks = read_hooks(cls)
         self.inputs: Inputs = build_inputs(self.name, self.fields)
         self.readable = tuple(name for name, field in self.fields.items() if not field.marks.hidden)
         self.doc = (cls.__doc__ or "").strip()
@@ -69,7 +70,8 @@ class Catalog:
             self._add(cls)
         for info in self.by_name.values():
             self._relate(info)
-            _check_names(info)
+            check_names(info.cls, info.fields, info.indexes, info.sort, info.search)
+            check_actions(info.cls, info.actions)
 
     def __iter__(self) -> Any:
         return iter(self.by_name.values())
@@ -90,11 +92,15 @@ class Catalog:
             raise DeclarationError(
                 f"{cls!r} is not a Resource: App(resources=[...]) takes subclasses of ramet.Resource."
             )
+        check_class(cls, BASE_FIELDS)
         info = ResourceInfo(cls)
         if info.name in self.by_name:
             refuse(cls, "", f"there are two resources called {info.name}; rename one of them")
         if info.path in self.by_path:
             refuse(cls, "path", f"{self.by_path[info.path].name} has the address '{info.path}' too; set another `path`")
+        for other in self.by_name.values():
+            if other.table == info.table:
+                refuse(cls, "path", f"{other.name} has the table '{info.table}' too; set another `path`")
         self.by_name[info.name] = self.by_path[info.path] = self.by_class[cls] = info
 
     def _relate(self, info: ResourceInfo) -> None:
@@ -151,38 +157,6 @@ def _own_fields(cls: type[Resource]) -> dict[str, Field]:
             refuse(cls, name, "is hidden, so no input can give it: it needs a default")
         if field.default is None and not field.optional:
             refuse(cls, name, "has the default None but may not be null: write `| None`")
+        check_default(cls, field)
         fields[name] = field
     return fields
-
-
-def _hooks(cls: type[Resource]) -> Mapping[tuple[str, str], tuple[Hook, ...]]:
-    found: dict[tuple[str, str], tuple[Hook, ...]] = {}
-    for base in reversed(cls.__mro__):
-        for value in vars(base).values():
-            if isinstance(value, Hook):
-                for moment in value.moments:
-                    key = (value.when, moment)
-                    found[key] = (*found.get(key, ()), value)
-    return found
-
-
-def _check_names(info: ResourceInfo) -> None:
-    """Indexes, sort and search name fields that exist."""
-    for index in info.indexes:
-        for name in index.fields:
-            if name.lstrip("-") not in info.fields:
-                refuse(
-                    info.cls,
-                    "indexes",
-                    f"there is no field '{name.lstrip('-')}'.{nearest(name, info.fields)} Mend the index",
-                )
-    for name in info.sort.split(","):
-        field = info.fields.get(name.lstrip("-"))
-        if field is None or not field.sortable:
-            refuse(info.cls, "sort", f"'{name}' is not a field to sort by.{nearest(name, info.fields)} Name another")
-    for name in info.search:
-        field = info.fields.get(name)
-        if field is None or field.column != "text":
-            refuse(
-                info.cls, "search", f"'{name}' is not a text field.{nearest(name, info.fields)} Name text fields only"
-            )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import msgspec
 
 from ramet.declare.rules import Access, owner_only
 from ramet.declare.types import Index
+from ramet.errors import DeclarationError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Moment = Literal["create", "update", "delete"]
@@ -113,9 +115,20 @@ class Hook:
 
 def before(*moments: Moment) -> Callable[[F], F]:
     """Runs the method in the transaction, before the change is stored; it may change `self` or raise to refuse."""
+    _refuse_bare("before", moments)
     return lambda function: Hook(function, "before", moments)  # type: ignore[return-value]  # a descriptor that calls as F does
 
 
 def after(*moments: Moment) -> Callable[[F], F]:
     """Runs the method after the commit, driven by the change log: at least once, also when the process was killed."""
+    _refuse_bare("after", moments)
     return lambda function: Hook(function, "after", moments)  # type: ignore[return-value]  # a descriptor that calls as F does
+
+
+def _refuse_bare(name: str, moments: tuple[Any, ...]) -> None:
+    """`@before` without its brackets would be given the method, and never run."""
+    for moment in moments:
+        if callable(moment):
+            label = getattr(moment, "__qualname__", repr(moment))
+            file = Path(getattr(getattr(moment, "__code__", None), "co_filename", "")).name
+            raise DeclarationError(f"{file}: {label}: write @{name}('create') or what else it waits for, in brackets.")

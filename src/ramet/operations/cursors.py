@@ -13,25 +13,30 @@ import msgspec
 from ramet.errors import Problem
 
 SIGNATURE = 12
-MAX_LENGTH = 2_000
+MAX_LENGTH = 6_000
+"""Characters; the whole address may have 8,192."""
 
 
 class Cursors:
-    """`secret` is 32 bytes. A cursor holds only for the list (`scope`: resource, filters and sort) it came from."""
+    """`secret` is 32 bytes. A cursor holds only for what it was made for (`scope`: a resource and an order)."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._encode = msgspec.json.Encoder().encode
-        self._decode = msgspec.json.Decoder(list[Any]).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(list[Any]).decode
 
     def make(self, scope: str, place: list[Any]) -> str:
+        """A cursor for the stored values of the sort keys. Raises Problem when they are too long together."""
         content = self._encode(place)
-        return base64.urlsafe_b64encode(self._sign(scope, content) + content).rstrip(b"=").decode()
+        cursor = base64.urlsafe_b64encode(self._sign(scope, content) + content).rstrip(b"=").decode()
+        if len(cursor) > MAX_LENGTH:
+            raise Problem("invalid_query", "The texts to sort by are too long together: sort by fewer of them.")
+        return cursor
 
     def read(self, scope: str, text: str) -> tuple[Any, ...]:
         """The stored values of the sort keys. Raises Problem when the cursor is not ours or of another list."""
         try:
-            if len(text) > MAX_LENGTH:
+            if len(text) > MAX_LENGTH or "=" in text:
                 raise ValueError
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             content = raw[SIGNATURE:]

@@ -25,9 +25,9 @@ def search_statements(info: ResourceInfo) -> list[str]:
     if not info.search:
         return []
     table, index = info.table, f"{info.table}_fts"
-    names = ", ".join(info.search)
-    new = ", ".join(f"new.{name}" for name in info.search)
-    old = ", ".join(f"old.{name}" for name in info.search)
+    names = ", ".join(f'"{name}"' for name in info.search)
+    new = ", ".join(f'new."{name}"' for name in info.search)
+    old = ", ".join(f'old."{name}"' for name in info.search)
     add = f"INSERT INTO {index} (rowid, {names}) VALUES (new.{ROW}, {new});"
     drop = f"INSERT INTO {index} ({index}, rowid, {names}) VALUES ('delete', old.{ROW}, {old});"
     return [

@@ -32,7 +32,6 @@ class Field:
     kind: ClassVar[str]
     column: ClassVar[str]
     operators: ClassVar[tuple[str, ...]] = ORDER
-    sortable: ClassVar[bool] = True
     checked: ClassVar[bool] = False
 
     __slots__ = ("default", "default_factory", "marks", "name", "optional")
@@ -52,6 +51,11 @@ class Field:
     def initial(self) -> Any:
         """The value of a field that the input leaves out."""
         return self.default_factory() if self.default_factory is not None else self.default
+
+    @property
+    def sortable(self) -> bool:
+        """Whether lists can be sorted by it: a page's cursor must be able to hold its values."""
+        return True
 
     def input_type(self) -> Any:
         """The msgspec type that decodes and checks this field's JSON, null excluded."""

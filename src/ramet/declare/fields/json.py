@@ -17,13 +17,16 @@ class JsonValue(Field):
     kind = "json"
     column = "json"
     operators = ("is",)
-    sortable = False
     checked = True
     __slots__ = ("max_bytes",)
 
     def __init__(self, max_bytes: int = 65_536) -> None:
         super().__init__()
         self.max_bytes = max_bytes
+
+    @property
+    def sortable(self) -> bool:
+        return False
 
     def input_type(self) -> Any:
         return Any

@@ -15,7 +15,6 @@ class ListOf(Field):
     kind = "list"
     column = "json"
     operators = ("is",)
-    sortable = False
     checked = True
     __slots__ = ("item", "max_items")
 
@@ -23,6 +22,10 @@ class ListOf(Field):
         super().__init__()
         self.item = item
         self.max_items = max_items
+
+    @property
+    def sortable(self) -> bool:
+        return False
 
     def input_type(self) -> Any:
         return self._of(self.item.input_type())

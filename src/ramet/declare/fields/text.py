@@ -9,6 +9,8 @@ import msgspec
 from ramet.declare.fields.base import TEXTUAL, Field
 
 DEFAULT_MAX = 1_000
+SORTABLE = 1_000
+"""Characters beyond which a text is too long for a cursor."""
 FILTER_MAX = 2_048
 """Characters of a text in an address, which is bounded itself."""
 NO_NUL = "^[^\\u0000]*$"
@@ -27,6 +29,10 @@ class Text(Field):
         self.min = min
         self.max = max
         self.pattern = pattern
+
+    @property
+    def sortable(self) -> bool:
+        return self.max <= SORTABLE
 
     def input_type(self) -> Any:
         # Python's `$` would let a line feed follow.
