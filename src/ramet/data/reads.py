@@ -18,6 +18,7 @@ from ramet.declare.catalog import ResourceInfo
 
 T = TypeVar("T")
 MAX_SHAPES = 1_000
+_SCANS = ("contains", "starts")
 _COMPARE = {"eq": operator.eq, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 
 
@@ -129,25 +130,25 @@ class Reads:
         for name, descending in query.sort:
             column = self.table.c[name]
             clause = clause.order_by(column.desc() if descending != query.backward else column.asc())
-        statement = compile_statement(clause.limit(bindparam("limit")), self.engine.dialect)
+        statement = self._compile(clause.limit(bindparam("limit")), query)
         keys = tuple(names.index(name) for name, _ in query.sort)
         return ListPlan(statement, self.codec.shape(shown), keys, len(shown) if extra else 0)
 
     def _build_count(self, query: Query, guard: Guard) -> Statement:
         clause = self._where(select(func.count()).select_from(self.table), query, guard)
-        return compile_statement(clause, self.engine.dialect)
+        return self._compile(clause, query)
 
     def _build_count_by(self, field: str, query: Query, guard: Guard) -> Statement:
         column = self.table.c[field]
         clause = self._where(select(column, func.count()).group_by(column), query, guard)
-        return compile_statement(clause, self.engine.dialect)
+        return self._compile(clause, query)
 
     def _build_rows(self, query: Query, guard: Guard) -> Statement:
         clause = self._where(select(*self._every), query, guard)
         clause = clause.order_by(
             *(self.table.c[name].desc() if down else self.table.c[name] for name, down in query.sort)
         )
-        return compile_statement(clause.limit(bindparam("limit")), self.engine.dialect)
+        return self._compile(clause.limit(bindparam("limit")), query)
 
     def _build_get(self, fields: tuple[str, ...] | None, guard: Guard) -> tuple[Statement, RowShape]:
         names = self._shown(fields, guard)
@@ -172,6 +173,12 @@ class Reads:
         if guard.condition is not None:
             clause = clause.where(guard.condition)
         return compile_statement(clause, self.engine.dialect), self.codec.shape(names)
+
+    def _compile(self, clause: Select[Any], query: Query) -> Statement:
+        """A statement that looks into texts is costly from the start: single steps of it are long, and not counted."""
+        statement = compile_statement(clause, self.engine.dialect)
+        statement.costly = bool(query.search) or any(item.operator in _SCANS for item in query.filters)
+        return statement
 
     def _where(self, clause: Select[Any], query: Query, guard: Guard) -> Select[Any]:
         if guard.condition is not None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from ramet.data.sqlite.reader import WAITING
 from ramet.data.statement import Statement
 from ramet.errors import Problem
 from ramet.observe import StatementRun
@@ -32,6 +33,20 @@ async def test_a_read_beyond_the_bound_of_steps_is_refused_and_others_go_on(open
         assert refused.value.kind.code == "query_too_costly"
         small = await asyncio.gather(*[it.store.fetch(statement, {"top": 5}) for _ in range(6)])
         assert small == [[(5,)]] * 6
+
+
+async def test_long_reads_wait_in_a_bounded_number_and_short_ones_pass_them(opens: Opens) -> None:
+    async with opens() as it:
+        long = Statement(COUNT, ("top",), {}, costly=True)
+        asked = [asyncio.ensure_future(it.store.fetch(long, {"top": 50_000})) for _ in range(WAITING + 5)]
+        short = Statement("SELECT 1", (), {})
+        await asyncio.sleep(0)
+        assert await it.store.fetch(short, {}) == [(1,)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [answer.kind.code for answer in answers if isinstance(answer, Problem)]
+        assert refused == ["overloaded"] * 5
+        assert answers.count([(50_000,)]) == WAITING
+        assert await it.store.fetch(long, {"top": 5}) == [(5,)]
 
 
 async def test_a_reading_connection_cannot_write(opens: Opens) -> None:

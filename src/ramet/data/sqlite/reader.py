@@ -17,10 +17,13 @@ from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
 from ramet.data.statement import Statement
 from ramet.data.store import Rows
+from ramet.errors import Problem
 
 INLINE_STEPS = 25_000
 """Virtual-machine steps (about a millisecond) after which an inline read is given to a thread."""
 THREADS = 2
+WAITING = 64
+"""Reads that may wait for a thread; more would take the process's whole share of requests in flight."""
 
 
 class _Budget:
@@ -48,10 +51,14 @@ class Reader:
         self._idle: SimpleQueue[tuple[apsw.Connection, _Budget]] = SimpleQueue()
         for _ in range(THREADS):
             self._idle.put(self._open())
+        self._waiting = 0
         self.execute = self._inline.execute
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
-        """All rows. A statement that once proved costly goes to a thread from then on."""
+        """All rows. A statement that once proved costly goes to a thread from then on.
+
+        Raises Problem `query_too_costly`, and `overloaded` when too many others wait for a thread.
+        """
         arguments = statement.arguments(values)
         if not statement.costly:
             self._budget.left = 1
@@ -65,9 +72,15 @@ class Reader:
             else:
                 self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
                 return rows
+        if self._waiting >= WAITING:
+            raise Problem("overloaded", "Too many long reads are waiting.", retry_after=2)
         started = perf_counter()
         loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(self._pool, self._fetch_in_thread, statement.sql, arguments)
+        self._waiting += 1
+        try:
+            rows = await loop.run_in_executor(self._pool, self._fetch_in_thread, statement.sql, arguments)
+        finally:
+            self._waiting -= 1
         self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
         return rows
 
