@@ -11,6 +11,8 @@ from typing import Annotated
 import pytest
 
 from ramet import Access, Ref, Resource, exists, me, owner_only, signed_in, that, this
+from ramet.data.query import Filter, Query
+from ramet.operations.authority import UNGUARDED
 from tests.scenarios.core_world import STRANGER, World, person, running
 
 ANN, BOB = person(1), person(2)
@@ -21,6 +23,7 @@ class Note(Resource):
     done: bool = False
 
     access = owner_only()
+    search = ("text",)
     cache = 300
 
 
@@ -88,3 +91,21 @@ async def test_a_body_of_unknown_fields_is_refused_after_the_first_hundred(world
         answer = await world.ask("POST", "/notes", STRANGER, raw=body)
         assert (answer.code, len(answer.json["errors"])) == ("invalid_input", 100)
     assert process_time() - started < 3
+
+
+async def test_a_search_never_keeps_the_event_loop_waiting(world: World) -> None:
+    """One step of a full-text search may take 100 ms, so the bound of steps would not end it."""
+    reads = world.app.core.reads["Note"]
+    for item in (Query(search="a"), Query(filters=(Filter("text", "contains", ("a",)),))):
+        assert reads.list_plan(item, UNGUARDED).statement.costly
+        assert reads.count_plan(item, UNGUARDED).costly
+    assert not reads.list_plan(Query(), UNGUARDED).statement.costly
+
+
+async def test_long_questions_with_empty_answers_do_not_grow_the_cache_beyond_its_bound(tmp_path: Path) -> None:
+    async with running(tmp_path / "data.db", [Note], cache_size=200_000) as world:
+        for number in range(100):
+            texts = ",".join(f"{number:04}{place:056}" for place in range(100))
+            assert (await world.ask("GET", f"/notes?text[in]={texts}", ANN)).json["items"] == []
+        assert world.app.near.bytes <= 200_000
+        assert len(world.app.near) < 30

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from sys import getsizeof
 from typing import Any
 
 from ramet.changes.change import Change
@@ -75,7 +76,11 @@ class NearCache:
         return False
 
     def put(self, key: Hashable, entry: Entry) -> bool:
-        """Keeps an answer unless a change has touched it since its load began; False when refused."""
+        """Keeps an answer unless a change has touched it since its load began; False when refused.
+
+        Its key counts as well: callers choose it, and one of 8 kB may stand for an empty list.
+        """
+        entry.size += _weigh(key)
         if entry.size > self.capacity // 8 or self.touched(entry.tags, entry.filled_at):
             return False
         old = self._entries.pop(key, None)
@@ -128,3 +133,9 @@ class NearCache:
         while self.bytes > self.capacity:
             _, entry = self._entries.popitem(last=False)
             self.bytes -= entry.size
+
+
+def _weigh(key: Hashable) -> int:
+    """The bytes that a key takes."""
+    inner = sum(map(_weigh, key)) if isinstance(key, tuple) else 0
+    return inner + getsizeof(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import getsizeof
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +65,7 @@ def test_an_entry_lives_as_long_as_it_may_and_no_longer() -> None:
 
 
 def test_bytes_are_bounded_and_the_least_used_go_first() -> None:
-    size = ENTRY_OVERHEAD + 100
+    size = ENTRY_OVERHEAD + 100 + getsizeof(1)  # the key counts as well
     near, _ = cache(capacity=size * 10)
     for n in range(10):
         near.put(n, fill(near, "", ("Task",), b"x" * 100))

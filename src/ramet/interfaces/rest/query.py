@@ -20,6 +20,8 @@ MAX_PARAMETERS = 500
 MAX_VALUES = 100
 MAX_SEARCH = 200
 REMEMBERED = 4_096
+LONGEST_REMEMBERED = 1_024
+"""Characters of a query string that is remembered: with what was read of it, several times that in bytes."""
 WORDS: dict[str, Operator] = {
     "": "eq",
     "not": "ne",
@@ -50,6 +52,8 @@ class Queries:
         found = self._remembered.get(key)
         if found is None:
             found = _Reader(info, self._cursors, self._page_limit).read(text, one)
+            if len(text) > LONGEST_REMEMBERED:
+                return found
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = found
