@@ -11,12 +11,14 @@ def read_order(info: ResourceInfo, text: str) -> tuple[tuple[str, bool], ...]:
     Raises KeyError with the name of a field that there is not, or that cannot be sorted by.
     """
     found: dict[str, bool] = {}
+    unique = False
     for part in text.split(","):
         name = part.removeprefix("-")
         field = info.fields.get(name)
         if field is None or not field.sortable or field.marks.hidden:
             raise KeyError(name)
+        if unique:
+            continue  # nothing can come after a key that no two records share; it still has to exist
         found.setdefault(name, part.startswith("-"))
-        if name == "id" or (field.marks.unique and not field.optional):
-            return tuple(found.items())
-    return (*found.items(), ("id", text.split(",")[-1].startswith("-")))
+        unique = name == "id" or (field.marks.unique and not field.optional)
+    return tuple(found.items()) if unique else (*found.items(), ("id", text.split(",")[-1].startswith("-")))

@@ -9,7 +9,7 @@ from ramet.errors import Problem
 from ramet.identity import cookies
 from ramet.interfaces.http.conditional import parse_etags
 from ramet.interfaces.http.cors import Cors
-from ramet.interfaces.http.negotiation import choose_media, require_json
+from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
 from ramet.interfaces.http.problems import render
 from ramet.interfaces.http.tracing import request_id, trace
 from ramet.interfaces.rest.answers import Answers
@@ -139,6 +139,7 @@ class Rest:
             operation.input = read_inputs(action, request.query)
         elif request.query:
             raise Problem("invalid_query", "This operation takes no parameters in its address.")
+        choose_encoding(header("accept-encoding"))
         exchange.cookies = header("cookie")
         exchange.agent = header("user-agent") or ""
         if kind == "action":
@@ -223,6 +224,10 @@ class Rest:
         raise Problem("method_not_allowed", headers=[("allow", allow)])
 
     async def _answer_batch(self, request: Request, address: ClientAddress) -> Response:
+        choose_media(request.header("accept"))
+        choose_encoding(request.header("accept-encoding"))
+        if request.query:
+            raise Problem("invalid_query", "A batch takes no parameters in its address.")
         require_json(request.header("content-type"), request.header("content-encoding"))
         batch = read_batch(await self._body(request, address), self._settings.batch_limit)
         carrier = Operation(kind="action", name="batch", info=next(iter(self._routes)).info)
