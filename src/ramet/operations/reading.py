@@ -42,7 +42,7 @@ class Reading:
         if permit.refused:
             self._core.authority.require(permit, operation.caller, info if one else None)
         if permit.closed:
-            _refuse_closed(info, plan, permit.closed)
+            _refuse_closed(info, plan, permit)
         return permit
 
     def find(self, operation: Operation, permit: Permit) -> Result | None:
@@ -191,11 +191,14 @@ def _public(operation: Operation, permit: Permit) -> bool:
     return permit.always and not permit.masked and not operation.query.expand
 
 
-def _refuse_closed(info: ResourceInfo, query: Query, closed: frozenset[str]) -> None:
-    used = {item.field for item in query.filters} | {name for name, _ in query.sort} | set(query.fields or ())
+def _refuse_closed(info: ResourceInfo, query: Query, permit: Permit) -> None:
+    """What only some records show may be asked for, and is null elsewhere; finding records by it would tell it."""
+    closed = permit.closed
+    used = {item.field for item in query.filters} | {name for name, _ in query.sort}
     if query.search and not closed.isdisjoint(info.search):
         raise Problem("invalid_query", faults=[Fault("?q", "unknown_parameter", "This resource has no text search.")])
-    faults = [Fault(f"?{name}", "unknown_field", "There is no such field.") for name in sorted(used & closed)]
+    hidden = permit.guard.omitted.intersection(query.fields or ())
+    faults = [Fault(f"?{name}", "unknown_field", "There is no such field.") for name in sorted((used & closed) | hidden)]
     if faults:
         raise Problem("invalid_query", faults=faults)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from ramet.declare.actions import ActionInfo
 from ramet.declare.catalog import Catalog, ResourceInfo
-from ramet.identity.caller import ANONYMOUS
+from ramet.declare.expressions import HasRole, parts_of
+from ramet.identity.caller import ANONYMOUS, Caller
 from ramet.interfaces.rest.openapi import parameters, responses
 from ramet.interfaces.rest.openapi.schemas import Schema, action_input_name, output_schema, ref
 from ramet.interfaces.rest.routes import Target
@@ -62,7 +65,7 @@ class Operations:
         info, kind, action = target.info, target.kind, target.action
         found = [parameters.identifier(info)] if "{id}" in target.path else []
         if kind == "list":
-            return [*found, *parameters.listing(info, self._page_limit), *map(parameters.header, _READING)]
+            return [*found, *parameters.listing(info, self._page_limit, self._closed(info)), *map(parameters.header, _READING)]
         if kind == "get":
             return [*found, *parameters.selecting(info), *map(parameters.header, _READING)]
         if action is not None and action.reads:
@@ -123,6 +126,12 @@ class Operations:
             if needed in info.operations
         }
 
+    def _closed(self, info: ResourceInfo) -> frozenset[str]:
+        """The fields that nobody may filter or sort by, whatever role: each record decides who sees them."""
+        roles = frozenset(name for rule in info.access.fields.values() for name in _roles(rule))
+        somebody = Caller("00000000-0000-7000-8000-000000000000", roles, None, 0.0, math.inf, "bearer")
+        return self._authority.permit(info, "read", somebody).closed
+
     def _security(self, target: Target, verb: str) -> list[dict[str, list[str]]]:
         """Signing in is optional where the rules leave strangers something."""
         info, action = target.info, target.action
@@ -136,6 +145,13 @@ class Operations:
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _READING = ("IfNoneMatch", "Position")
+
+
+def _roles(rule: Any) -> Iterator[str]:
+    if isinstance(rule, HasRole):
+        yield from rule.names
+    for part in parts_of(rule):
+        yield from _roles(part)
 
 
 def operation_id(name: str) -> str:

@@ -86,9 +86,10 @@ def selecting(info: ResourceInfo) -> list[Parameter]:
     return found
 
 
-def listing(info: ResourceInfo, page_limit: int) -> list[Parameter]:
-    """Everything the query string of a list takes."""
-    keys = [name for name, field in info.fields.items() if field.sortable and not field.marks.hidden]
+def listing(info: ResourceInfo, page_limit: int, closed: frozenset[str]) -> list[Parameter]:
+    """Everything the query string of a list takes; by `closed` fields nobody may filter or sort."""
+    open_fields = {name: f for name, f in info.fields.items() if not f.marks.hidden and name not in closed}
+    keys = [name for name, field in open_fields.items() if field.sortable]
     directions = [direction + name for name in keys for direction in ("", "-")]
     order = _names("sort", directions, f"The order; `-` before a name means descending. Without it: `{info.sort}`.")
     cursor = {"type": "string", "format": "cursor", "minLength": 1, "maxLength": MAX_LENGTH}
@@ -104,12 +105,11 @@ def listing(info: ResourceInfo, page_limit: int) -> list[Parameter]:
         *selecting(info),
         _query("count", {"type": "string", "enum": ["exact"]}, "Also count all records that match."),
     ]
-    if info.search:
+    if info.search and closed.isdisjoint(info.search):
         text = {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": NO_NUL}
         found.append(_query("q", text, f"Words to look for in {', '.join(info.search)}."))
-    for name, field in info.fields.items():
-        if not field.marks.hidden:
-            found.extend(_filters(name, field))
+    for name, field in open_fields.items():
+        found.extend(_filters(name, field))
     return found
 
 
