@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from benchmarks.works import FULL, NAMES, QUICK, WORKS, Effort
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 when every measured budget holds, 1 when one does not, 2 when something was not measured."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives a run that is ended
     subjects: list[Subject] = [Ramet()] if options.no_peer else [Ramet(), Peer()]
     wanted = set(options.only or NAMES)
     effort = QUICK if options.quick else FULL
