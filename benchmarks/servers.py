@@ -79,7 +79,17 @@ class Server:
             )
 
     def wait(self, path: str) -> None:
-        """Returns once `path` answers 200. Raises ServerFailed when the process ends or takes too long."""
+        """Returns once `path` answers 200. Raises ServerFailed when the process ends or takes too long.
+
+        Whatever is raised, nothing is left running: the caller has no server yet to stop.
+        """
+        try:
+            self._wait(path)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self, path: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
