@@ -65,7 +65,7 @@ async def test_a_storm_of_sign_ins_is_bounded_and_reads_go_on(tmp_path: Path) ->
 async def test_beyond_the_bound_in_flight_only_health_is_answered(tmp_path: Path) -> None:
     async with _served(tmp_path, IN_FLIGHT + 1, in_flight_limit=IN_FLIGHT) as (_, (free, *busy)):
         slow = [
-            client.send("POST", f"{ENTRIES}/slow", {"key": f"s{n}", "seconds": 1.5}) for n, client in enumerate(busy)
+            client.send("POST", f"{ENTRIES}/slow", {"key": f"s{n}", "seconds": 3.0}) for n, client in enumerate(busy)
         ]
 
         async def full() -> bool:
