@@ -65,15 +65,18 @@ class Operations:
         info, kind, action = target.info, target.kind, target.action
         found = [parameters.identifier(info)] if "{id}" in target.path else []
         if kind == "list":
-            return [*found, *parameters.listing(info, self._page_limit, self._closed(info)), *map(parameters.header, _READING)]
+            return [
+                *found,
+                *parameters.listing(info, self._page_limit, self._closed(info)),
+                *map(parameters.header, _READING),
+            ]
         if kind == "get":
             return [*found, *parameters.selecting(info), *map(parameters.header, _READING)]
         if action is not None and action.reads:
             return [*found, *parameters.inputs(dict(action.fields)), parameters.header("Position")]
         if "{id}" in target.path:
-            match = parameters.HEADERS["IfMatch"]
             required = info.require_match and action is None
-            found.append({**match, "required": True} if required else parameters.header("IfMatch"))
+            found.append(parameters.REQUIRED_MATCH if required else parameters.header("IfMatch"))
         if action is None or action.transaction:
             found.append(parameters.header("IdempotencyKey"))
         return found

@@ -13,7 +13,8 @@ from ramet.operations.cursors import MAX_LENGTH
 
 Parameter = dict[str, Any]
 
-_TAGS = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'
+_TAG = r'(W/)?"[!#-~]*"'
+_TAGS = rf"^(\*|{_TAG}(, ?{_TAG})*)$"
 _MEANINGS = {
     "eq": "equals this",
     "ne": "differs from this",
@@ -56,6 +57,14 @@ HEADERS: dict[str, Parameter] = {
         "description": "The `Ramet-Position` of an earlier answer: what you read is then at least as new as that.",
         "schema": {"type": "string"},
     },
+}
+
+
+REQUIRED_MATCH: Parameter = {
+    **HEADERS["IfMatch"],
+    "required": True,
+    "description": "The record's `ETag`: the change is made only if it is still current (412), and not without (428).",
+    "schema": {"type": "string", "pattern": f"^{_TAG}(, ?{_TAG})*$"},
 }
 
 
