@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform, overload
 
 import msgspec
 
@@ -18,7 +18,17 @@ Moment = Literal["create", "update", "delete"]
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
-class Resource(msgspec.Struct, kw_only=True):
+class ResourceType(msgspec.StructMeta):
+    """Makes all fields keywords, so that those with and without a default may stand in any order."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> ResourceType:
+        config.setdefault("kw_only", True)
+        made: ResourceType = super().__new__(cls, name, bases, namespace, **config)
+        return made
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+class Resource(msgspec.Struct, metaclass=ResourceType):
     """One kind of record. A subclass is the declaration, the record's type in hooks and actions, and its encoder.
 
     Every record has `id` (UUIDv7), `owner` (the id of the user who made it), `created_at`, `updated_at` (UTC) and
