@@ -12,6 +12,7 @@ import pytest
 
 from ramet import Access, Ref, Resource, exists, me, owner_only, signed_in, that, this
 from ramet.data.query import Filter, Query
+from ramet.operations import batching
 from ramet.operations.authority import UNGUARDED
 from tests.scenarios.core_world import STRANGER, World, person, running
 
@@ -109,3 +110,35 @@ async def test_long_questions_with_empty_answers_do_not_grow_the_cache_beyond_it
             assert (await world.ask("GET", f"/notes?text[in]={texts}", ANN)).json["items"] == []
         assert world.app.near.bytes <= 200_000
         assert len(world.app.near) < 30
+
+
+async def test_what_cannot_be_understood_counts_against_the_limit_too(tmp_path: Path) -> None:
+    async with running(tmp_path / "data.db", [Note], limits=True, limit_address="5/60") as world:
+        part = {"method": "GET", "path": "/api/v1/nowhere"}
+        attempts = [
+            ("GET", "/notes?nothing=1", None),
+            ("GET", "/nowhere", None),
+            ("POST", "/batch", {"operations": [part]}),
+            ("POST", "/batch", {"operations": []}),
+            ("POST", "/batch", {"atomic": False, "operations": [part]}),
+        ]
+        for method, path, body in attempts:
+            answer = await world.ask(method, path, body=body)
+            assert answer.status != 429, path
+        for method, path, body in attempts:
+            assert (await world.ask(method, path, body=body)).code == "rate_limited", path
+        assert (await world.ask("GET", "/notes", ANN)).status == 200
+
+
+async def test_faults_of_a_query_are_told_up_to_a_hundred(world: World) -> None:
+    names = ",".join(f"tex{number}" for number in range(900))
+    answer = await world.ask("GET", f"/notes?fields={names}", ANN)
+    assert (answer.code, len(answer.json["errors"])) == ("invalid_query", 100)
+
+
+async def test_a_batch_of_reads_ends_where_its_answers_fill_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "ANSWER_LIMIT", 3_000)
+    await world.create("/notes", ANN, text="x" * 900)
+    parts = [{"method": "GET", "path": "/api/v1/notes"}] * 6
+    answer = await world.ask("POST", "/batch", ANN, {"atomic": False, "operations": parts})
+    assert [result["status"] for result in answer.json["results"]] == [200, 200, 200, 503, 503, 503]

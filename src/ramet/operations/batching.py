@@ -14,6 +14,9 @@ from ramet.operations.handlers import Handlers
 from ramet.operations.operation import Operation, Result
 from ramet.operations.pipeline import Pipeline
 
+ANSWER_LIMIT = 8_388_608
+"""Bytes of answers in one batch of reads: a hundred full pages of long records would not fit into memory."""
+
 
 class Outcome(msgspec.Struct, omit_defaults=True):
     """What became of one operation of a batch."""
@@ -33,18 +36,25 @@ class Batching:
         self._handlers = handlers
 
     async def each(self, operations: Sequence[Operation | Problem]) -> Result:
-        """Runs one after the other; one that is refused, maybe before, changes nothing and stops nothing."""
+        """Runs one after the other; one that is refused, maybe before, changes nothing and stops nothing.
+
+        What comes after `ANSWER_LIMIT` bytes of answers is refused.
+        """
         outcomes = []
         position = ""
+        size = 0
         for operation in operations:
             try:
                 if isinstance(operation, Problem):
                     raise operation
+                if size > ANSWER_LIMIT:
+                    raise Problem("query_too_costly", "The answers before this one fill the batch: ask for it again.")
                 result = await self._pipeline.run(operation)
             except Problem as problem:
                 outcomes.append(Outcome(problem.status, body=problem.as_document()))
             else:
                 position = result.position or position
+                size += len(result.body)
                 outcomes.append(_outcome(result))
         return Result(msgspec.json.encode({"results": outcomes}), position=position)
 

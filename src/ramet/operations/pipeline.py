@@ -23,7 +23,7 @@ class Pipeline:
     def __init__(self, feed: Feed, verifier: Verifier, limiter: Limiter, handlers: Handlers) -> None:
         self._feed = feed
         self._verifier = verifier
-        self._limiter = limiter
+        self.limiter = limiter
         self._handlers = handlers
 
     async def run(self, operation: Operation) -> Result:
@@ -43,7 +43,7 @@ class Pipeline:
         self._identify(operation)
         mark(perf_counter())
         route_class = "general" if operation.action is None else operation.action.limit
-        operation.allowance = self._limiter.check(route_class, operation.caller.id, operation.exchange.group)
+        operation.allowance = self.limiter.check(route_class, operation.caller.id, operation.exchange.group)
         mark(perf_counter())
         handler = self._handlers.of(operation)
         plan = handler.plan(operation)
@@ -61,7 +61,7 @@ class Pipeline:
             operation.caller = self._verifier.verify(operation.token, operation.via)
         except Problem:
             if operation.via == "bearer" and (operation.action is None or not operation.action.public):
-                self._limiter.check("general", None, operation.exchange.group)
+                self.limiter.check("general", None, operation.exchange.group)
                 raise
             operation.caller = ANONYMOUS
         if operation.id == "me" and operation.caller.id is not None:

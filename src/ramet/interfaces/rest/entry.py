@@ -13,7 +13,7 @@ from ramet.interfaces.http.negotiation import choose_encoding, choose_media, req
 from ramet.interfaces.http.problems import render
 from ramet.interfaces.http.tracing import request_id, trace
 from ramet.interfaces.rest.answers import Answers
-from ramet.interfaces.rest.batch import Part, misplaced, read_batch, split_path
+from ramet.interfaces.rest.batch import Batch, Part, misplaced, read_batch, split_path
 from ramet.interfaces.rest.query import Queries, read_inputs
 from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
 from ramet.interfaces.transport.request import Disconnected, Request, Response
@@ -110,7 +110,11 @@ class Rest:
             return self._answer_options(request, match, done)
         done.operation = target.name
         choose_media(request.header("accept"))
-        operation = await self._operation(request, target, match.record_id, address)
+        try:
+            operation = await self._operation(request, target, match.record_id, address)
+        except Problem:
+            self._charge(address)
+            raise
         try:
             result = await self._pipeline.run(operation)
         except Problem as problem:
@@ -210,6 +214,7 @@ class Rest:
             if request.method != "POST":
                 raise Problem("method_not_allowed", headers=[("allow", "OPTIONS, POST")])
             return await self._answer_batch(request, address)
+        self._charge(address)
         raise Problem("not_found")
 
     def _answer_options(self, request: Request, match: Match, done: RequestDone) -> Response:
@@ -224,6 +229,18 @@ class Rest:
         raise Problem("method_not_allowed", headers=[("allow", allow)])
 
     async def _answer_batch(self, request: Request, address: ClientAddress) -> Response:
+        try:
+            batch, carrier, operations = await self._read_batch(request, address)
+        except Problem:
+            self._charge(address)
+            raise
+        result = await (self._batching.together if batch.atomic else self._batching.each)(operations)
+        return self._answers.respond(request, carrier, result)
+
+    async def _read_batch(
+        self, request: Request, address: ClientAddress
+    ) -> tuple[Batch, Operation, list[Operation | Problem]]:
+        """The batch, the operation that stands for it as a whole, and those in it, or why they cannot be understood."""
         choose_media(request.header("accept"))
         choose_encoding(request.header("accept-encoding"))
         if request.query:
@@ -240,9 +257,9 @@ class Rest:
             except Problem as problem:
                 if batch.atomic:
                     raise misplaced(problem, number) from None
+                self._charge(address)
                 operations.append(problem)
-        result = await (self._batching.together if batch.atomic else self._batching.each)(operations)
-        return self._answers.respond(request, carrier, result)
+        return batch, carrier, operations
 
     def _part(self, part: Part, carrier: Operation) -> Operation:
         path, query = split_path(part.path)
@@ -272,6 +289,10 @@ class Rest:
             operation.match = _match(part.if_match) if part.if_match else None
             operation.idempotency_key = _idempotency_key(part.idempotency_key or None)
         return operation
+
+    def _charge(self, address: ClientAddress) -> None:
+        """Counts a request that cannot be understood for its sender. Raises Problem `rate_limited`."""
+        self._pipeline.limiter.check("general", None, address.group)
 
     def _refuse(self, problem: Problem, done: RequestDone) -> Response:
         done.code = problem.kind.code

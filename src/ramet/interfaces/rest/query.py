@@ -13,6 +13,7 @@ from ramet.declare.fields.base import Field
 from ramet.declare.names import nearest
 from ramet.errors import Fault, Problem
 from ramet.operations.cursors import Cursors
+from ramet.operations.inputs import MAX_FAULTS
 from ramet.operations.ordering import read_order
 from ramet.operations.reading import cursor_scope
 
@@ -65,6 +66,8 @@ def read_inputs(action: ActionInfo, text: str) -> dict[str, Any]:
     faults: list[Fault] = []
     values: dict[str, Any] = {}
     for name, value in split_query(text, faults).items():
+        if len(faults) >= MAX_FAULTS:
+            break
         field = action.fields.get(name)
         if field is None:
             sentence = f"There is no such parameter here.{nearest(name, action.fields)}"
@@ -227,3 +230,5 @@ class _Reader:
 
     def _fault(self, name: str, code: str, sentence: str) -> None:
         self._faults.append(Fault(f"?{name[:80]}", code, sentence))
+        if len(self._faults) >= MAX_FAULTS:
+            raise Problem("invalid_query", faults=self._faults)
