@@ -13,6 +13,8 @@ from ramet.data.statement import Statement, compile_statement
 from ramet.data.store import Transaction
 from ramet.observe import Lifecycle
 from ramet.operations.core import Core
+from ramet.operations.outbox import NAME as HOOKS
+from ramet.operations.outbox import follows
 
 NAME = "chores"
 BATCH = 1_000
@@ -36,6 +38,10 @@ class Housekeeping:
         )
         self._keys = compile_statement(_oldest(keys, keys.c.key, keys.c.at), dialect)
 
+        forget = delete(followers).where(followers.c.name == HOOKS)
+        # An application that has no hooks any more must not keep the log for them.
+        self._forget = None if follows(core.catalog) else compile_statement(forget, dialect)
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="chores")
 
@@ -47,8 +53,14 @@ class Housekeeping:
     async def tidy(self) -> int:
         """One round; the number of rows deleted."""
         settings = self._core.settings
+        if self._forget is not None:
+            await self._core.store.write(self._forget_hooks)
         deleted = await self._delete(self._changes, settings.changes_retention)
         return deleted + await self._delete(self._keys, settings.idempotency_retention)
+
+    async def _forget_hooks(self, tx: Transaction) -> None:
+        if self._forget is not None:
+            await tx.fetch(self._forget, {})
 
     async def _delete(self, statement: Statement, retention: float) -> int:
         deleted = 0

@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import Executable
 from ramet.changes.change import Change
 from ramet.data.statement import Statement, compile_statement
 from ramet.data.store import Transaction
-from ramet.declare.catalog import ResourceInfo
+from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.declare.resource import Hook
 from ramet.identity.caller import system
 from ramet.observe import HookFailed
@@ -53,7 +53,7 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self._position: int | None = None
         self._statements = _Statements(core)
-        self._needed = any(hook.when == "after" for info in core.catalog for hook in _hooks(info))
+        self._needed = follows(core.catalog)
 
     def start(self) -> None:
         """Begins to run hooks in this process as soon as it leads. Without such hooks nothing is started."""
@@ -172,5 +172,6 @@ class _Statements:
         )
 
 
-def _hooks(info: ResourceInfo) -> list[Hook]:
-    return [hook for hooks in info.hooks.values() for hook in hooks]
+def follows(catalog: Catalog) -> bool:
+    """Whether any resource has hooks after the commit."""
+    return any(when == "after" for info in catalog for when, _ in info.hooks)
