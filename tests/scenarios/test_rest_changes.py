@@ -1,4 +1,4 @@
-"""Changes over HTTP: references, replacements, fields not everybody writes, actions that change their own record, hooks."""
+"""Changes over HTTP: references, replacements, fields not everybody writes, actions, hooks and what they leave."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class Page(Resource):
 
 class Limited(Resource):
     name: Annotated[str, Unique]
-    access = Access(create=signed_in & (this.name != "forbidden"), update=(this.owner == me.id) & (this.name != "forbidden"))
+    access = Access(
+        create=signed_in & (this.name != "forbidden"), update=(this.owner == me.id) & (this.name != "forbidden")
+    )
 
 
 class Worker(Resource):

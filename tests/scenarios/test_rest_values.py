@@ -39,6 +39,7 @@ class Value(Resource):
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=zones).map(datetime.isoformat)
 decimals = st.integers(-(10**18) + 1, 10**18 - 1).map(lambda n: f"{Decimal(n).scaleb(-4):f}")
 leaves = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), texts)
 RECORDS = st.fixed_dictionaries(
@@ -52,7 +53,7 @@ RECORDS = st.fixed_dictionaries(
         "whole_price": st.integers(-(10**18) + 1, 10**18 - 1).map(str),
         "yes": st.booleans(),
         "day": st.one_of(st.dates(), st.sampled_from([date(1, 1, 1), date(9999, 12, 31)])).map(date.isoformat),
-        "at": st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=zones).map(datetime.isoformat),  # zones give it
+        "at": MOMENTS,
         "kind": st.sampled_from(["a", "b", "ä"]),
         "items": st.lists(texts, max_size=5),
         "anything": st.recursive(

@@ -9,6 +9,7 @@ import msgspec
 
 from ramet.data.store import Transaction
 from ramet.errors import Fault, Problem
+from ramet.observe import Crashed
 from ramet.operations.core import Core
 from ramet.operations.handlers import Handlers
 from ramet.operations.operation import Operation, Result
@@ -52,6 +53,10 @@ class Batching:
                 result = await self._pipeline.run(operation)
             except Problem as problem:
                 outcomes.append(Outcome(problem.status, body=problem.as_document()))
+            except Exception as error:
+                # What others of the batch have changed stands, so each is answered by itself.
+                self._core.observer.emit(Crashed(_name_of(operation), "", error))
+                outcomes.append(Outcome(500, body=Problem("internal").as_document()))
             else:
                 position = result.position or position
                 size += len(result.body)
@@ -83,6 +88,11 @@ class Batching:
 
         outcomes, position = await self._core.store.write(work)
         return Result(msgspec.json.encode({"results": outcomes}), position=position)
+
+
+def _name_of(operation: Operation | Problem) -> str:
+    """How an operation is called in logs."""
+    return operation.name if isinstance(operation, Operation) else "batch"
 
 
 class _Placed:

@@ -1,0 +1,196 @@
+"""What every Store and its log must do, whichever database is behind it. A further one is one more parameter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import bindparam, insert, select
+
+from ramet.data.engines import engine_for, open_store, prepare_schema
+from ramet.data.schema import Schema
+from ramet.data.statement import Statement, compile_statement
+from ramet.data.store import Store, Transaction
+from ramet.declare.catalog import Catalog
+from ramet.errors import Problem
+from ramet.observe import Observer
+from ramet.settings import Settings
+
+Opens = Callable[[], AbstractAsyncContextManager[Store]]
+
+
+class Place:
+    """A database of one kind: its address, its statements on the table of facts, and stores on it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = engine_for(url)
+        self.catalog = Catalog([])
+        self.schema = Schema(self.catalog, self.engine.column_type)
+        facts = self.schema.facts
+        columns: dict[str, Any] = {"name": bindparam("name"), "value": bindparam("value")}
+        self.put = self.compiled(insert(facts).values(columns))
+        self.named = self.compiled(select(facts.c.value).where(facts.c.name == bindparam("name")))
+
+    def compiled(self, clause: Any) -> Statement:
+        return compile_statement(clause, self.engine.dialect)
+
+    @asynccontextmanager
+    async def store(self, **given: Any) -> AsyncIterator[Store]:
+        assert prepare_schema(self.url, self.schema, self.catalog)
+        settings = Settings.read({}, database_url=self.url, **given)
+        store = open_store(settings, Observer(), lambda: 5_000_000, lambda: None)
+        await store.start()
+        try:
+            yield store
+        finally:
+            await store.stop()
+
+    async def keep(self, store: Store, name: str, value: str = "v") -> None:
+        async def work(tx: Transaction) -> None:
+            await tx.fetch(self.put, {"name": name, "value": value})
+            await tx.log("Fact", name, "created", 1, "owner", value.encode())
+
+        await store.write(work)
+
+
+@pytest.fixture(params=["sqlite"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty database of each kind that there is."""
+    urls = {"sqlite": f"sqlite:///{tmp_path / 'data.db'}"}
+    return Place(urls[request.param])
+
+
+async def test_what_is_written_is_read_at_once_by_every_store_on_the_database(place: Place) -> None:
+    async with place.store() as one, place.store() as two:
+        await place.keep(one, "a", "1")
+        for store in (one, two):
+            assert [tuple(row) for row in await store.fetch(place.named, {"name": "a"})] == [("1",)]
+            assert list(await store.fetch(place.named, {"name": "none"})) == []
+
+
+async def test_a_transaction_sees_itself_and_nobody_else_sees_it_before_its_end(place: Place) -> None:
+    async with place.store() as store:
+
+        async def work(tx: Transaction) -> None:
+            await tx.fetch(place.put, {"name": "a", "value": "1"})
+            assert len(await tx.fetch(place.named, {"name": "a"})) == 1
+            assert len(await store.fetch(place.named, {"name": "a"})) == 0
+
+        await store.write(work)
+        assert len(await store.fetch(place.named, {"name": "a"})) == 1
+
+
+async def test_what_work_raises_reaches_its_caller_and_undoes_it_with_its_log(place: Place) -> None:
+    async with place.store() as store:
+
+        async def work(tx: Transaction) -> None:
+            await tx.fetch(place.put, {"name": "a", "value": "1"})
+            await tx.log("Fact", "a", "created", 1, None, None)
+            raise KeyError("mine")
+
+        head = store.changes.head()
+        with pytest.raises(KeyError, match="mine"):
+            await store.write(work)
+        assert list(await store.fetch(place.named, {"name": "a"})) == []
+        assert store.changes.after(head, 10) == []
+
+
+async def test_a_part_is_undone_alone(place: Place) -> None:
+    async with place.store() as store:
+
+        async def part(tx: Transaction) -> None:
+            await tx.fetch(place.put, {"name": "b", "value": "1"})
+            raise KeyError("part")
+
+        async def work(tx: Transaction) -> None:
+            await tx.fetch(place.put, {"name": "a", "value": "1"})
+            with pytest.raises(KeyError):
+                await tx.part(lambda: part(tx))
+            with pytest.raises(Problem):
+                await tx.part(lambda: tx.fetch(place.put, {"name": "a", "value": "again"}))
+            await tx.fetch(place.put, {"name": "c", "value": "1"})
+
+        await store.write(work)
+        found = [len(await store.fetch(place.named, {"name": name})) for name in "abc"]
+        assert found == [1, 0, 1]
+
+
+async def test_two_equal_unique_values_are_a_conflict_and_leave_the_first(place: Place) -> None:
+    async with place.store() as store:
+        await place.keep(store, "a", "1")
+        with pytest.raises(Problem) as refused:
+            await place.keep(store, "a", "2")
+        assert refused.value.kind.code == "not_unique"
+        assert [tuple(row) for row in await store.fetch(place.named, {"name": "a"})] == [("1",)]
+
+
+async def test_the_log_has_every_change_once_in_the_order_of_commits(place: Place) -> None:
+    async with place.store() as one, place.store() as two:
+        one.changes.moved()
+        head = one.changes.head()
+        assert not one.changes.moved()
+        writes = [place.keep(store, f"{name}{n}") for n in range(10) for name, store in (("a", one), ("b", two))]
+        await asyncio.gather(*writes)
+        assert one.changes.moved()
+        rows = one.changes.after(head, 100)
+        assert [row.seq for row in rows] == list(range(head + 1, head + 21))
+        assert {row.record_id for row in rows} == {f"{name}{n}" for n in range(10) for name in "ab"}
+        assert [row.seq for row in one.changes.after(head, 3)] == [head + 1, head + 2, head + 3]
+        assert one.changes.head() == two.changes.head() == head + 20
+        first = rows[0]
+        assert (first.resource, first.kind, first.version, first.owner) == ("Fact", "created", 1, "owner")
+        assert (first.record, first.at) == (b"v", 5_000_000)
+
+
+async def test_since_gives_some_resources_from_a_time_on(place: Place) -> None:
+    async with place.store() as store:
+        await place.keep(store, "a")
+        assert [row.record_id for row in store.changes.since(5_000_000, ("Fact", "Other"))] == ["a"]
+        assert list(store.changes.since(5_000_001, ("Fact",))) == []
+        assert list(store.changes.since(0, ("Other",))) == []
+
+
+async def test_a_position_is_that_of_the_newest_row_and_none_without_one(place: Place) -> None:
+    async with place.store() as store:
+
+        async def silent(tx: Transaction) -> object:
+            await tx.fetch(place.put, {"name": "a", "value": "1"})
+            return tx.position
+
+        async def logs(tx: Transaction) -> object:
+            for number in range(3):
+                await tx.log("Fact", str(number), "updated", number, None, None)
+            return tx.position
+
+        assert await store.write(silent) is None
+        position = await store.write(logs)
+        assert str(position) == f"{store.incarnation}-{store.changes.head()}"
+
+
+async def test_all_stores_agree_on_facts_and_on_who_leads(place: Place) -> None:
+    async with place.store() as one:
+        async with place.store() as two:
+            agreed = await asyncio.gather(one.fact("secret", lambda: "first"), two.fact("secret", lambda: "second"))
+            assert agreed[0] == agreed[1]
+            assert one.incarnation == two.incarnation
+            assert two.lead("chore")
+            assert two.lead("chore")
+            assert not one.lead("chore")
+            assert one.lead("another")
+        assert one.lead("chore"), "whoever leads and stops makes room"
+    async with place.store() as again:
+        assert await again.fact("secret", lambda: "third") == agreed[0]
+
+
+async def test_beyond_the_queue_writes_are_refused_and_a_stopped_store_takes_none(place: Place) -> None:
+    async with place.store(write_queue_limit=2) as store:
+        results = await asyncio.gather(*[place.keep(store, str(n)) for n in range(4)], return_exceptions=True)
+        codes = [result.kind.code for result in results if isinstance(result, Problem)]
+        assert codes == ["overloaded", "overloaded"]
+        assert store.waiting == 0
+        await store.ping()
