@@ -10,7 +10,7 @@ from typing import Annotated
 
 import pytest
 
-from ramet import Access, Ref, Resource, exists, me, owner_only, signed_in, that, this
+from ramet import Access, Context, Index, Problem, Ref, Resource, before, exists, me, owner_only, signed_in, that, this
 from ramet.data.query import Filter, Query
 from ramet.operations import batching
 from ramet.operations.authority import UNGUARDED
@@ -54,9 +54,24 @@ class Employee(Resource):
     access = Access(read=signed_in, create=signed_in, update=signed_in, fields={"salary": leads})
 
 
+class Seat(Resource):
+    """Whom the leader of a team has let in; a team has each of them once, and nobody twice."""
+
+    team: Annotated[str, Ref(Team)]
+    who: str
+
+    access = Access(read=leads, create=leads)
+    indexes = [Index("team", "who", unique=True)]
+
+    @before("create")
+    async def known(self, ctx: Context) -> None:
+        if not self.who.startswith("known"):
+            raise Problem("invalid_input", "Nobody has this name.")
+
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with running(tmp_path / "data.db", [Note, Team, Lead, Employee]) as found:
+    async with running(tmp_path / "data.db", [Note, Team, Lead, Employee, Seat]) as found:
         yield found
 
 
@@ -73,6 +88,18 @@ async def test_a_replacement_does_not_tell_whether_a_hidden_value_was_guessed(wo
     seen = (await world.ask("GET", address, ANN)).json
     assert (seen["salary"], seen["version"]) == (5_000, 1)
     assert (await world.ask("PUT", address, ANN, {"team": team, "name": "Mia", "salary": 5_000})).status == 200
+
+
+async def test_who_may_not_create_does_not_learn_why_it_would_fail(world: World) -> None:
+    team = (await world.create("/teams", ANN))["id"]
+    await world.create("/leads", ANN, team=team, user=ANN.id)
+    await world.create("/seats", ANN, team=team, who="known 1")
+    attempts = [{"team": team, "who": who} for who in ("known 1", "known 2", "unknown")]
+    answers = [await world.ask("POST", "/seats", BOB, body) for body in attempts]
+    assert [answer.code for answer in answers] == ["forbidden"] * 3
+    assert len({answer.body for answer in answers}) == 1
+    told = [(await world.ask("POST", "/seats", ANN, body)).code for body in attempts]
+    assert told == ["not_unique", "", "invalid_input"]
 
 
 async def test_a_list_of_tags_made_of_blanks_is_refused_at_once(world: World) -> None:

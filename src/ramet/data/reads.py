@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, literal_column, or_, select, tuple_
 from sqlalchemy.sql.schema import Table
 
 from ramet.data.codec import RecordCodec, RowShape
@@ -17,6 +17,8 @@ from ramet.data.statement import Statement, compile_statement
 from ramet.declare.catalog import ResourceInfo
 
 T = TypeVar("T")
+This = Callable[[str], ColumnElement[Any]]
+"""A record's fields by name."""
 MAX_SHAPES = 1_000
 _SCANS = ("contains", "starts")
 _COMPARE = {"eq": operator.eq, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
@@ -70,6 +72,10 @@ class Reads:
         """The whole row of the record `id`."""
         identity = None if guard is None else guard.identity
         return self._keep(("full", identity), lambda: self._build_full(guard))
+
+    def admits_plan(self, identity: Any, condition: Callable[[This], ColumnElement[bool]]) -> Statement:
+        """One row if a record with the values `this_<field>` would meet the condition, made of what `This` gives."""
+        return self._keep(("admits", identity), lambda: self._build_admits(condition))
 
     def many_plan(self, name: str, size: int, guard: Guard) -> tuple[Statement, RowShape]:
         """Readable fields of records whose field `name` is one of `size` values `v0`, `v1`, …, and last that field."""
@@ -163,6 +169,10 @@ class Reads:
         if guard is not None and guard.condition is not None:
             clause = clause.where(guard.condition)
         return compile_statement(clause, self.engine.dialect)
+
+    def _build_admits(self, condition: Callable[[This], ColumnElement[bool]]) -> Statement:
+        met = condition(lambda name: bindparam(f"this_{name}", type_=self.table.c[name].type))
+        return compile_statement(select(literal_column("1")).where(met), self.engine.dialect)
 
     def _build_many(self, name: str, size: int, guard: Guard) -> tuple[Statement, RowShape]:
         names = self._shown(None, guard)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ramet.access.bind import Grant, RulePlan, compile_rule
+from sqlalchemy import ColumnElement, true
+
+from ramet.access.bind import Grant, RulePlan, Variant, compile_rule
 from ramet.access.masking import UNMASKED, MaskGrant, MaskPlan
 from ramet.access.sql import Columns, to_sql
 from ramet.access.validate import validate
-from ramet.data.reads import Guard
+from ramet.data.reads import Guard, This
 from ramet.declare.actions import ActionInfo
 from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.declare.rules import Rule, everyone
@@ -45,6 +47,11 @@ class Permit:
         else:
             variant = grant.variant
             self.refused, self.always, self.reads_fields = variant.never, variant.always, variant.reads_fields
+
+    @property
+    def variant(self) -> Variant | None:
+        """What the rule asks of a record; None when there is no rule."""
+        return None if self._grant is None else self._grant.variant
 
     @property
     def masked(self) -> bool:
@@ -125,6 +132,11 @@ class Authority:
             if hidden is not None and self.permit(hidden, "read", caller).refused:
                 raise Problem("not_found")
             raise Problem("forbidden")
+
+    def condition(self, permit: Permit, this: This) -> ColumnElement[bool]:
+        """The permit's rule as SQL on a record whose fields `this` gives, stored or not."""
+        variant = permit.variant
+        return true() if variant is None else to_sql(variant, self._columns, this)
 
     def unwritable(self, info: ResourceInfo, caller: Caller) -> frozenset[str]:
         """The fields that the caller may give a value in no record."""

@@ -44,13 +44,18 @@ class Writing:
         base = {"id": self._core.new_id(), "owner": caller.id, "created_at": now, "updated_at": now, "version": 1}
         if given:
             base.update(given)
-        if info.hooks_for("before", "create"):
-            record = info.cls(**{**values, **self._loaded(info, base)})
-            await self._hooks.before(tx, info, "create", record, None, caller)
-            row = codec.bind_record(record)
-        else:
-            row = tuple([base[name] if name in base else codec.bind(name, values[name]) for name in codec.names])
-        return await self.insert(tx, info, row, permit)
+        row = tuple([base[name] if name in base else codec.bind(name, values[name]) for name in codec.names])
+        try:
+            if info.hooks_for("before", "create"):
+                record = info.cls(**{**values, **self._loaded(info, base)})
+                await self._hooks.before(tx, info, "create", record, None, caller)
+                row = codec.bind_record(record)
+            return await self.insert(tx, info, row, permit)
+        except Problem as problem:
+            if not permit.always and problem.status < 500 and not await self._admits(tx, info, row, permit):
+                # Why a record could not be stored is not for those who may not store it: it tells of others' records.
+                raise _forbidden() from None
+            raise
 
     async def insert(self, tx: Transaction, info: ResourceInfo, row: Sequence[Any], permit: Permit) -> Sequence[Any]:
         """Stores a row as it is, if the permit's rule holds for it."""
@@ -197,7 +202,14 @@ class Writing:
     async def _verify(self, tx: Transaction, info: ResourceInfo, record_id: str, permit: Permit) -> None:
         """The rule must also hold for the record as it was just stored."""
         if await self.full_row(tx, info, record_id, permit) is None:
-            raise Problem("forbidden", "The record would be one that the caller may not write.")
+            raise _forbidden()
+
+    async def _admits(self, tx: Transaction, info: ResourceInfo, row: Sequence[Any], permit: Permit) -> bool:
+        """Whether the permit's rule would hold for a row that is not stored."""
+        reads = self._core.reads[info.name]
+        statement = reads.admits_plan(permit.guard.identity, lambda this: self._core.authority.condition(permit, this))
+        given = {f"this_{name}": value for name, value in zip(reads.codec.names, row, strict=True)}
+        return bool(await tx.fetch(statement, {**given, **permit.values}))
 
     async def _why_not(
         self, tx: Transaction, info: ResourceInfo, record_id: str, caller: Caller, match: tuple[str, ...] | None
@@ -219,6 +231,10 @@ class Writing:
         codecs = self._core.reads[info.name].codec.codecs
         loads = ((name, value, codecs[name].load) for name, value in base.items())
         return {name: value if load is None or value is None else load(value) for name, value, load in loads}
+
+
+def _forbidden() -> Problem:
+    return Problem("forbidden", "The record would be one that the caller may not write.")
 
 
 def version_of(etag: str) -> int:
