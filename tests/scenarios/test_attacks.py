@@ -169,3 +169,16 @@ async def test_a_batch_of_reads_ends_where_its_answers_fill_it(world: World, mon
     parts = [{"method": "GET", "path": "/api/v1/notes"}] * 6
     answer = await world.ask("POST", "/batch", ANN, {"atomic": False, "operations": parts})
     assert [result["status"] for result in answer.json["results"]] == [200, 200, 200, 503, 503, 503]
+
+
+async def test_nobody_else_on_the_machine_reads_the_database(tmp_path: Path) -> None:
+    """It holds the root secret, unless that is set: who reads it signs in as anybody."""
+    async with running(tmp_path / "data.db", [Note]) as world:
+        await world.create("/notes", ANN)
+        found = modes(tmp_path)
+    assert "data.db-wal" in found
+    assert {name for name, mode in found.items() if mode & 0o077} == set()
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode for path in folder.iterdir()}

@@ -5,7 +5,9 @@ Light: this runs at each start. What changes an existing schema is `ramet.data.m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -60,6 +62,7 @@ def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = 
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"RAMET_DATABASE_URL: {path.parent} cannot be made: {error.strerror}.") from error
+    _make_private(path)
     connection = open_connection(path, writes=True)
     try:
         connection.set_busy_timeout(LOCK_SECONDS * 1000)
@@ -75,6 +78,12 @@ def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = 
         raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
     finally:
         connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """A new file is for its user alone: it holds password hashes and the root secret. What SQLite adds follows it."""
+    with contextlib.suppress(OSError):  # SQLite will meet the same and say it
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _create(connection: apsw.Connection, statements: list[str], revision: str) -> None:
