@@ -44,6 +44,7 @@ from ramet.operations.handlers import Handlers
 from ramet.operations.housekeeping import Housekeeping
 from ramet.operations.outbox import Outbox
 from ramet.operations.pipeline import Pipeline
+from ramet.operations.recall import Recall
 from ramet.settings import Settings
 
 
@@ -141,6 +142,7 @@ class App:
         self.core.parts.update({type(part): part for part in (*self.identity.parts, *self._parts)})
         handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
+        recall = Recall(self.feed, self.identity.verifier, limiter, self.near)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
@@ -153,7 +155,7 @@ class App:
             **probes(self.watch.health.live, self._ready, scrape),
             **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority, title)),
         }
-        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, pages, VITAL)
+        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages, VITAL)
         await self._mounts.startup()
         await self.identity.start(self.as_system(), self.store.changes.since, self.store.lead)
         self._outbox = Outbox(self.core, handlers.writing)

@@ -19,6 +19,7 @@ from ramet.operations.batching import Batching
 from ramet.operations.core import Core
 from ramet.operations.handlers import Handlers
 from ramet.operations.pipeline import Pipeline
+from ramet.operations.recall import Recall
 
 
 def rest_of(
@@ -27,6 +28,7 @@ def rest_of(
     pipeline: Pipeline,
     routes: Routes,
     in_flight: InFlight,
+    recall: Recall,
     pages: Mapping[str, Plain],
     vital: frozenset[str],
 ) -> Rest:
@@ -43,6 +45,7 @@ def rest_of(
         in_flight=in_flight,
         observer=core.observer,
         settings=settings,
+        recall=recall,
         plain=dict(pages),
         vital=vital,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import starmap
+from pathlib import Path
 
 from ramet.changes.change import Change
 from ramet.data.sqlite.reader import Reader
+from ramet.data.sqlite.wal_index import WalIndex
 
 _AFTER = (
     "SELECT seq, at, resource, record_id, kind, version, owner, record FROM ramet_changes"
@@ -22,14 +24,29 @@ _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ramet_ch
 
 
 class SqliteChanges:
-    """Notices commits of any process by `PRAGMA data_version` on the reading connection: exact, without waiting."""
+    """Notices commits of any process, exactly and without waiting, by the WAL index.
 
-    def __init__(self, reader: Reader) -> None:
+    Where that cannot be mapped, `PRAGMA data_version` on the reading connection says the same, at more cost.
+    """
+
+    def __init__(self, reader: Reader, path: Path) -> None:
         self._reader = reader
         self._execute = reader.execute
         self._version: object = None
+        self._index: WalIndex | None = None
+        try:
+            self._index = WalIndex(path)
+        except OSError:
+            self.moved = self._version_moved
+        else:
+            self.moved = self._index.moved
 
-    def moved(self) -> bool:
+    def close(self) -> None:
+        """Only once the store's connections are closed."""
+        if self._index is not None:
+            self._index.close()
+
+    def _version_moved(self) -> bool:
         (version,) = self._execute("PRAGMA data_version").fetchall()[0]
         if version == self._version:
             return False

@@ -41,7 +41,7 @@ class SqliteStore:
         connection.set_busy_timeout(0)
         report = Report(observer, settings.slow_query)
         self.reader = Reader(path, settings.read_steps, report)
-        self.changes = SqliteChanges(self.reader)
+        self.changes = SqliteChanges(self.reader, path)
         self.writer = Writer(
             connection,
             self.incarnation,
@@ -85,6 +85,7 @@ class SqliteStore:
     async def stop(self) -> None:
         await self.writer.close()
         self.reader.close()
+        self.changes.close()
         self._leadership.close()
 
 

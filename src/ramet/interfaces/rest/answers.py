@@ -11,11 +11,13 @@ from ramet.interfaces.http.negotiation import choose_encoding
 from ramet.interfaces.transport.request import Request, Response
 from ramet.operations.operation import Operation, Result
 from ramet.operations.pipeline import STAGES
+from ramet.operations.recall import Recalled
 
 PRIVATE = ("cache-control", "private, no-cache")
 PUBLIC = ("cache-control", "public, max-age=0, s-maxage=1, stale-while-revalidate=30")
 NO_STORE = ("cache-control", "no-store")
 JSON = ("content-type", "application/json")
+NEAR = ("ramet-cache", "near")
 NO_SNIFF = ("x-content-type-options", "nosniff")
 VARY = ("vary", "accept-encoding, authorization, cookie")
 # Most stages take less than a millisecond, and formatting numbers costs more than the stages themselves.
@@ -47,6 +49,22 @@ class Answers:
         if encoding:
             body = self._coded(result, encoding)
         return Response(result.status, headers, body)
+
+    def recalled(self, found: Recalled, encoding: str, seconds: float) -> Response:
+        """The response of a kept answer that was found by the words of its request."""
+        entry = found.entry
+        body = entry.body if not encoding else entry.variants[encoding]
+        took = int(seconds * 1e6)
+        return Response(
+            200,
+            [
+                *entry.headers[encoding],
+                NEAR,
+                ("server-timing", f"cache;dur={_SHORT[took] if took < 1_000 else took / 1e3}"),
+                *found.allowance.headers(),
+            ],
+            body,
+        )
 
     def complete(self, response: Response, operation: Operation) -> None:
         """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""

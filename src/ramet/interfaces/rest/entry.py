@@ -7,6 +7,7 @@ from time import perf_counter
 
 from ramet.errors import Problem
 from ramet.identity import cookies
+from ramet.interfaces.http.compression import MIN_SIZE
 from ramet.interfaces.http.conditional import parse_etags
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
@@ -23,6 +24,7 @@ from ramet.observe import Crashed, Observer, RequestDone
 from ramet.operations.batching import Batching
 from ramet.operations.operation import Exchange, Operation
 from ramet.operations.pipeline import Pipeline
+from ramet.operations.recall import Recall
 from ramet.settings import Settings
 
 Plain = Callable[[Request], Awaitable[Response]]
@@ -48,6 +50,7 @@ class Rest:
         in_flight: InFlight,
         observer: Observer,
         settings: Settings,
+        recall: Recall,
         plain: dict[str, Plain],
         vital: frozenset[str],
     ) -> None:
@@ -61,6 +64,7 @@ class Rest:
         self._in_flight = in_flight
         self._observer = observer
         self._settings = settings
+        self._recall = recall
         self._plain = plain
         self._vital = vital
         self._own_origins = {settings.public_url} if settings.public_url else set()
@@ -78,7 +82,10 @@ class Rest:
         try:
             self._in_flight.enter(address.address, vital=request.path in self._vital)
             try:
-                response = await self._answer(request, address, done)
+                words = _words(request)
+                response = self._recall_answer(words, request, address, done) if words is not None else None
+                if response is None:
+                    response = await self._answer(request, address, done, words)
             finally:
                 self._in_flight.leave()
         except Problem as problem:
@@ -97,7 +104,24 @@ class Rest:
         self._observer.emit(done)
         return response
 
-    async def _answer(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
+    def _recall_answer(
+        self, words: tuple[str | None, ...], request: Request, address: ClientAddress, done: RequestDone
+    ) -> Response | None:
+        """The kept answer of a request that was made before in the same words."""
+        started = perf_counter()
+        found = self._recall.find(words, address.group)
+        if found is None:
+            return None
+        entry = found.entry
+        encoding = choose_encoding(words[4], small=len(entry.body) < MIN_SIZE)
+        if encoding not in entry.headers or (encoding and encoding not in entry.variants):
+            return None
+        done.operation, done.caller, done.cache = found.name, found.caller.id, "near"
+        return self._answers.recalled(found, encoding, perf_counter() - started)
+
+    async def _answer(
+        self, request: Request, address: ClientAddress, done: RequestDone, words: tuple[str | None, ...] | None
+    ) -> Response:
         if request.flaw is not None:
             raise request.flaw
         path = request.path
@@ -125,6 +149,8 @@ class Rest:
             done.caller = operation.caller.id
         done.cache = result.cache
         response = self._answers.respond(request, operation, result)
+        if words is not None:
+            self._recall.learn(words, operation, result)
         if result.location:
             response.headers.append(("location", f"{PREFIX}/{target.info.path}/{result.location}"))
         return response
@@ -297,6 +323,20 @@ class Rest:
     def _refuse(self, problem: Problem, done: RequestDone) -> Response:
         done.code = problem.kind.code
         return render(problem)
+
+
+def _words(request: Request) -> tuple[str | None, ...] | None:
+    """All of a read that its answer depends on; None for requests that are no plain reads."""
+    header = request.header
+    authorization = header("authorization")
+    if (
+        request.method != "GET"
+        or request.flaw is not None
+        or header("if-none-match") is not None
+        or (authorization is None and header("cookie") is not None)
+    ):
+        return None
+    return (request.path, request.query, authorization, header("accept"), header("accept-encoding"))
 
 
 def _match(header: str) -> tuple[str, ...] | None:

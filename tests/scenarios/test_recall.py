@@ -1,0 +1,95 @@
+"""Answers found by the words of a request are given only while everything that could change them has not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from ramet import App, Resource, owner_only, public_read, role
+from ramet.testing import Caller, Client
+
+
+class Note(Resource):
+    text: str
+    access = owner_only(also=role("admin"))
+    cache = 300
+
+
+class Notice(Resource):
+    text: str
+    access = public_read()
+    cache = 300
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    async with Client(App(resources=[Note, Notice])) as client:
+        yield client
+
+
+async def warm(caller: Caller, path: str, **headers: str) -> Any:
+    """Asks until the answer is one that was recalled: kept by the first, found by its words from the second on."""
+    for _ in range(3):
+        answer = await caller.get(path, **headers)
+    assert answer.status == 200
+    assert answer.headers["ramet-cache"] == "near"
+    assert answer.headers["server-timing"].startswith("cache;")
+    return answer
+
+
+async def test_a_change_by_anybody_is_seen_at_once(client: Client) -> None:
+    ann, root = await client.sign_up("ann"), await client.sign_up("root", roles=["admin"])
+    note = (await ann.post("notes", {"text": "one"})).ok()
+    await warm(ann, "notes")
+    await warm(ann, f"notes/{note['id']}")
+    (await root.patch(f"notes/{note['id']}", {"text": "two"})).ok()
+    assert [found["text"] for found in (await ann.get("notes")).items] == ["two"]
+    assert (await ann.get(f"notes/{note['id']}")).ok()["text"] == "two"
+    await warm(ann, f"notes/{note['id']}")
+    await ann.delete(f"notes/{note['id']}")
+    assert (await ann.get(f"notes/{note['id']}")).status == 404
+    assert (await ann.get("notes")).items == []
+
+
+async def test_the_same_words_with_another_token_are_other_words(client: Client) -> None:
+    ann, bob = await client.sign_up("ann"), await client.sign_up("bob")
+    note = (await ann.post("notes", {"text": "ann's"})).ok()
+    await warm(ann, "notes")
+    await warm(ann, f"notes/{note['id']}")
+    assert (await bob.get("notes")).items == []
+    assert (await bob.get(f"notes/{note['id']}")).status == 404
+    assert (await client.get("notes")).status == 401
+    assert (await client.get("notes", authorization="Bearer nonsense")).code == "invalid_token"
+
+
+async def test_a_token_that_ends_takes_its_words_with_it(client: Client) -> None:
+    ann = await client.sign_up("ann")
+    await warm(ann, "notes")
+    await ann.post("auth/sign-out")
+    assert (await ann.get("notes")).code == "session_ended"
+    ann = await client.sign_in("ann@example.com")
+    await warm(ann, "notes")
+    client.clock.advance(hours=1)
+    assert (await ann.get("notes")).code == "invalid_token"
+
+
+async def test_every_answer_says_what_any_answer_says(client: Client) -> None:
+    ann = await client.sign_up("ann")
+    (await ann.post("notices", {"text": "word " * 200})).ok()
+    for encoding in ("", "gzip", "br", "zstd"):
+        first = await ann.get("notices", accept_encoding=encoding)
+        again = await warm(ann, "notices", accept_encoding=encoding)
+        assert again.body == first.body
+        own = {"ramet-cache", "server-timing", "x-request-id", "ratelimit"}
+        assert {k: v for k, v in again.headers.items() if k not in own} == {
+            k: v for k, v in first.headers.items() if k not in own
+        }
+    assert (await ann.get("notices", if_none_match=first.headers["etag"])).status == 304
+
+
+async def test_recalled_answers_count_against_the_limit() -> None:
+    async with Client(App(resources=[Notice]), limits=True, limit_address="5/60") as client:
+        statuses = [(await client.get("notices")).status for _ in range(8)]
+        assert statuses == [200] * 5 + [429] * 3
