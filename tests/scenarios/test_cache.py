@@ -159,9 +159,9 @@ async def test_equal_loads_at_one_time_are_one_and_one_that_was_given_up_takes_n
             loads += 1
             inside.set()
             await go.wait()
-            return await fetch(statement, values)  # type: ignore[arg-type]
+            return await fetch(statement, values)
 
-        store.fetch = slow  # type: ignore[method-assign]
+        store.fetch = slow
         first = asyncio.create_task(world.ask("GET", "/tasks"))
         await inside.wait()
         others = [asyncio.create_task(world.ask("GET", "/tasks")) for _ in range(5)]
@@ -174,7 +174,7 @@ async def test_equal_loads_at_one_time_are_one_and_one_that_was_given_up_takes_n
         answers = await asyncio.gather(*others)
         assert [answer.status for answer in answers] == [200] * 5
         assert loads == 2
-        store.fetch = fetch  # type: ignore[method-assign]
+        store.fetch = fetch
 
 
 async def test_a_load_that_a_change_overtook_is_neither_joined_nor_kept(tmp_path: Path) -> None:
@@ -185,15 +185,15 @@ async def test_a_load_that_a_change_overtook_is_neither_joined_nor_kept(tmp_path
         fetch = store.fetch
 
         async def slow(statement: object, values: object) -> Rows:
-            rows = await fetch(statement, values)  # type: ignore[arg-type]
+            rows = await fetch(statement, values)
             inside.set()
             await go.wait()
             return rows
 
-        store.fetch = slow  # type: ignore[method-assign]
+        store.fetch = slow
         before = asyncio.create_task(world.ask("GET", "/tasks"))
         await inside.wait()
-        store.fetch = fetch  # type: ignore[method-assign]
+        store.fetch = fetch
         await world.create("/tasks", A, title="new")
         after = await world.ask("GET", "/tasks")
         assert b'"new"' in after.body
@@ -213,10 +213,10 @@ async def test_while_the_log_cannot_be_read_nothing_kept_is_served(tmp_path: Pat
         def fails() -> bool:
             raise OSError("no")
 
-        source.moved = fails  # type: ignore[method-assign]
+        source.moved = fails
         assert (await kept(world, "/tasks"))[0] == "miss"
         assert (await kept(world, "/tasks"))[0] == "miss"
-        source.moved = moved  # type: ignore[method-assign]
+        source.moved = moved
         assert (await kept(world, "/tasks"))[0] == "near"
 
 

@@ -32,7 +32,7 @@ class Guest(Resource):
 
 
 async def post(world: World, path: str, caller: object, body: object, key: str) -> Answer:
-    return await world.ask("POST", path, caller, body, headers={"idempotency-key": key})  # type: ignore[arg-type]
+    return await world.ask("POST", path, caller, body, headers={"idempotency-key": key})
 
 
 async def count(world: World, cls: type[Resource]) -> int:

@@ -188,7 +188,9 @@ async def test_a_list_holds_what_its_filters_say(tmp_path: Path) -> None:
 
 async def test_wrong_parameters_are_all_told_with_the_nearest_right_name(tmp_path: Path) -> None:
     async with running(tmp_path / "data.db", RESOURCES) as world:
-        answer = await world.ask("GET", "/rows?cod=1&m[gte]=x&n[contains]=1&sort=nn&limit=0&fields=mm&expand=n&count=1", A)
+        answer = await world.ask(
+            "GET", "/rows?cod=1&m[gte]=x&n[contains]=1&sort=nn&limit=0&fields=mm&expand=n&count=1", A
+        )
         assert answer.status == 400
         faults = {fault["pointer"]: fault for fault in answer.json["errors"]}
         assert set(faults) == {"?cod", "?m[gte]", "?n[contains]", "?sort", "?limit", "?fields", "?expand", "?count"}

@@ -103,8 +103,9 @@ def action(
 
     Parameters after `ctx` are its JSON input, the return annotation its output (a resource, a Struct, None or JSON).
     It runs in one write transaction; with `reads=True` in none, by GET; with `transaction=False` by POST in none, for
-    slow work that opens short ones with `ctx.atomically`. `public` lets strangers in whatever the rules say; `path`
-    replaces the address below /api/v1; `limit` names the rate-limit class; `status` is that of success.
+    slow work that opens short ones with `ctx.atomically`, for which an `Idempotency-Key` therefore does nothing.
+    `public` lets strangers in whatever the rules say (on a record: whoever may read it); `path` replaces the address
+    below /api/v1; `limit` names the rate-limit class; `status` is that of success.
     """
     if function is not None:
         return Action(function, reads, transaction, path, public, limit, status)

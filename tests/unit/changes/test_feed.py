@@ -136,9 +136,9 @@ def test_a_failure_after_the_log_was_seen_to_move_is_not_forgotten() -> None:
     feed, one, _ = following(log)
     log.add(2)
     broken = log.after
-    log.after = lambda seq, limit: (_ for _ in ()).throw(OSError("no"))  # type: ignore[method-assign]
+    log.after = lambda seq, limit: (_ for _ in ()).throw(OSError("no"))
     assert not feed.sync()
-    log.after = broken  # type: ignore[method-assign]
+    log.after = broken
     assert feed.sync()
     assert one.seen == [1, 2]
 

@@ -177,7 +177,7 @@ async def test_when_the_engine_gives_the_transaction_up_nothing_of_the_batch_sta
 
 
 async def test_another_process_that_holds_the_lock_is_waited_for_but_not_for_ever(opens: Opens) -> None:
-    async with opens(write_timeout=0.2) as it, opens(write_timeout=0.2) as other:
+    async with opens(write_timeout=0.2) as it, opens(write_timeout=60) as other:
         held, go = asyncio.Event(), asyncio.Event()
 
         async def holds(tx: Transaction) -> None:

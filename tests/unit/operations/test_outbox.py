@@ -45,7 +45,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def follower(world: World) -> int:
     """The kept position; 0 when there is none."""
-    rows = world.app.store.reader.fetch_now("SELECT position FROM ramet_followers WHERE name = 'hooks'")  # type: ignore[attr-defined]
+    rows = world.app.store.reader.fetch_now("SELECT position FROM ramet_followers WHERE name = 'hooks'")
     return int(rows[0][0]) if rows else 0
 
 
@@ -78,7 +78,7 @@ async def test_one_that_fails_is_tried_again_ever_later_while_others_go_on(tmp_p
             assert len(failures) == attempt - 1, "too early"
             world.clock.forward(0.002)
             await world.app._outbox._retry()
-            await until(lambda attempt=attempt: len(failures) == attempt)  # type: ignore[misc]  # bound at once
+            await until(lambda attempt=attempt: len(failures) == attempt)
         seen.failing.clear()
         world.clock.forward(10)
         await world.app._outbox._retry()
