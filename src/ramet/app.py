@@ -142,7 +142,7 @@ class App:
         self.core.parts.update({type(part): part for part in (*self.identity.parts, *self._parts)})
         handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
-        recall = Recall(self.feed, self.identity.verifier, limiter, self.near)
+        recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers.reading)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])

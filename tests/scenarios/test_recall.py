@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ramet import App, Resource, owner_only, public_read, role
+from ramet import App, Resource, User, owner_only, public_read, role
 from ramet.testing import Caller, Client
 
 
@@ -23,9 +23,16 @@ class Notice(Resource):
     cache = 300
 
 
+class Draft(Resource):
+    """Never kept: what is remembered of a request is only what it means."""
+
+    text: str
+    access = owner_only(also=role("admin"))
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    async with Client(App(resources=[Note, Notice])) as client:
+    async with Client(App(resources=[Note, Notice, Draft])) as client:
         yield client
 
 
@@ -93,3 +100,25 @@ async def test_recalled_answers_count_against_the_limit() -> None:
     async with Client(App(resources=[Notice]), limits=True, limit_address="5/60") as client:
         statuses = [(await client.get("notices")).status for _ in range(8)]
         assert statuses == [200] * 5 + [429] * 3
+
+
+async def test_what_is_not_kept_is_read_again_by_the_same_rules(client: Client) -> None:
+    ann, bob = await client.sign_up("ann"), await client.sign_up("bob", roles=["admin"])
+    draft = (await ann.post("drafts", {"text": "one"})).ok()
+    path = f"drafts/{draft['id']}"
+    for caller in (ann, bob):
+        for _ in range(3):
+            answer = await caller.get(path)
+            assert answer.ok()["text"] == "one"
+            assert answer.headers["ramet-cache"] == "bypass"
+        assert answer.headers["server-timing"].startswith("execute;")
+        assert "ratelimit" not in answer.headers
+    (await ann.patch(path, {"text": "two"})).ok()
+    assert [(await caller.get(path)).ok()["text"] for caller in (ann, bob)] == ["two", "two"]
+    assert (await client.get(path)).status == 401
+    await client.system.update(await client.system.get(User, bob.id), roles=[])
+    assert (await bob.get(path)).code == "invalid_token"
+    bob = await client.sign_in("bob@example.com")
+    assert [(await bob.get(path)).status for _ in range(3)] == [404] * 3
+    await ann.post("auth/sign-out")
+    assert (await ann.get(path)).code == "session_ended"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ class Acting:
         """Runs the action in the transaction it declares."""
         action = _action(operation)
         if action.reads or not action.transaction:
-            result = await self._run(None, operation, action, values, permit)
+            result = await self._run_in_time(operation, action, values, permit)
             result.position = operation.exchange.position
             return result
 
@@ -73,6 +74,17 @@ class Acting:
             return await self.apply(tx, operation, values, permit)
 
         return await self._core.store.write(work)
+
+    async def _run_in_time(
+        self, operation: Operation, action: ActionInfo, values: dict[str, Any], permit: Permit
+    ) -> Result:
+        """Runs an action that has no transaction, whose own bound of time would hold it."""
+        longest = self._core.settings.request_timeout
+        try:
+            async with asyncio.timeout(longest):
+                return await self._run(None, operation, action, values, permit)
+        except TimeoutError as error:
+            raise Problem("timed_out", f"The action took longer than {longest:g} s and was broken off.") from error
 
     async def apply(self, tx: Transaction, operation: Operation, values: dict[str, Any], permit: Permit) -> Result:
         """Runs the action in a transaction that is open."""

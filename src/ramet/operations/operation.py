@@ -38,7 +38,7 @@ class Exchange(msgspec.Struct, gc=False):
 class Operation(msgspec.Struct, kw_only=True, gc=False):
     """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows.
 
-    The stages of the pipeline fill `caller`, `allowance`, `marks` (seconds at the end of each stage) and `synced`
+    The stages of the pipeline fill `caller`, `allowance`, `permit`, `marks` (seconds at the end of each stage) and `synced`
     (this process's copies of data are exact as of its start).
     """
 
@@ -56,6 +56,7 @@ class Operation(msgspec.Struct, kw_only=True, gc=False):
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     caller: Caller = ANONYMOUS
     allowance: Any = None
+    permit: Any = None
     marks: list[float] = []
     synced: bool = False
 

@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import Executable
 from ramet.changes.change import Change
 from ramet.data.statement import Statement, compile_statement
 from ramet.data.store import Transaction
-from ramet.declare.catalog import Catalog, ResourceInfo
+from ramet.declare.catalog import Catalog
 from ramet.declare.resource import Hook
 from ramet.identity.caller import system
 from ramet.observe import HookFailed

@@ -48,7 +48,7 @@ class Pipeline:
         handler = self._handlers.of(operation)
         plan = handler.plan(operation)
         mark(perf_counter())
-        permit = handler.authorize(operation, plan)
+        operation.permit = permit = handler.authorize(operation, plan)
         mark(perf_counter())
         return handler, plan, permit
 

@@ -198,7 +198,9 @@ def _refuse_closed(info: ResourceInfo, query: Query, permit: Permit) -> None:
     if query.search and not closed.isdisjoint(info.search):
         raise Problem("invalid_query", faults=[Fault("?q", "unknown_parameter", "This resource has no text search.")])
     hidden = permit.guard.omitted.intersection(query.fields or ())
-    faults = [Fault(f"?{name}", "unknown_field", "There is no such field.") for name in sorted((used & closed) | hidden)]
+    faults = [
+        Fault(f"?{name}", "unknown_field", "There is no such field.") for name in sorted((used & closed) | hidden)
+    ]
     if faults:
         raise Problem("invalid_query", faults=faults)
 

@@ -8,6 +8,7 @@ token's life and revocation, the limit, and whether the answer has been touched.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from copy import copy
 
 import msgspec
 
@@ -18,46 +19,53 @@ from ramet.identity.caller import ANONYMOUS, Caller
 from ramet.identity.verifier import Verifier
 from ramet.limits.limiter import Limiter
 from ramet.limits.policy import Allowance
-from ramet.operations.operation import Operation, Result
+from ramet.operations.operation import Exchange, Operation, Result
+from ramet.operations.reading import Reading
 
 REMEMBERED = 4_096
 
 
 class Meaning(msgspec.Struct, frozen=True, gc=False):
-    """What the words of a request mean: the operation, the token it carries, and where its answer is kept."""
+    """What the words of a request mean: the operation, with its caller and permit, and where its answer is kept.
 
-    name: str
-    token: str | None
+    An answer that is not kept (`key` is None) is read again, by the permit of the same caller.
+    """
+
+    operation: Operation
     key: Hashable
 
 
 class Recalled(msgspec.Struct, gc=False):
-    """A kept answer and who it is for."""
+    """A kept answer and who it is for; without `entry` an operation that has passed all stages but the last."""
 
-    name: str
+    operation: Operation
     caller: Caller
     allowance: Allowance
-    entry: Entry
-    key: Hashable
+    entry: Entry | None
 
 
 class Recall:
     """Finds answers by the words of requests."""
 
-    def __init__(self, feed: Feed, verifier: Verifier, limiter: Limiter, near: NearCache) -> None:
+    def __init__(self, feed: Feed, verifier: Verifier, limiter: Limiter, near: NearCache, reading: Reading) -> None:
         self._sync = feed.sync
         self._verify = verifier.verify
         self._check = limiter.check
         self._near = near
+        self._read = reading.execute
         self._meanings: dict[Hashable, Meaning] = {}
 
+    async def read(self, operation: Operation) -> Result:
+        """The answer of a recalled operation."""
+        return await self._read(operation, operation.query, operation.permit)
+
     def learn(self, words: Hashable, operation: Operation, result: Result) -> None:
-        """Remembers what the words meant, if their answer was kept. Not for callers known by a cookie."""
-        if result.key is None or operation.via != "bearer":
+        """Remembers what the words meant; not for callers known by a cookie, nor when the answer was overtaken."""
+        if operation.via != "bearer" or (result.key is None and operation.info.cache):
             return
         if len(self._meanings) >= REMEMBERED:
             self._meanings.clear()
-        self._meanings[words] = Meaning(operation.name, operation.token, result.key)
+        self._meanings[words] = Meaning(operation, result.key)
 
     def find(self, words: Hashable, group: str) -> Recalled | None:
         """The answer to the words, exact as of this call; None when the pipeline has to find it.
@@ -67,12 +75,21 @@ class Recall:
         meaning = self._meanings.get(words)
         if meaning is None or not self._sync():
             return None
+        template = meaning.operation
         try:
-            caller = ANONYMOUS if meaning.token is None else self._verify(meaning.token)
+            caller = ANONYMOUS if template.token is None else self._verify(template.token)
         except Problem:
             del self._meanings[words]
             return None
+        if meaning.key is None:
+            if caller is not template.caller:
+                return None
+            operation = copy(template)
+            operation.marks = []
+            operation.exchange = Exchange()
+            allowance = operation.allowance = self._check("general", caller.id, group)
+            return Recalled(operation, caller, allowance, None)
         entry = self._near.get(meaning.key)
         if entry is None:
             return None
-        return Recalled(meaning.name, caller, self._check("general", caller.id, group), entry, meaning.key)
+        return Recalled(template, caller, self._check("general", caller.id, group), entry)

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ramet.changes.change import Kind
-from ramet.data.store import Transaction
-from ramet.declare.catalog import ResourceInfo
+from ramet.changes.change import Kind, Position
+from ramet.data.store import Entry, Transaction
+from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.identity.caller import Caller
 from ramet.operations.authority import Permit
@@ -27,6 +27,40 @@ class Writing:
     def __init__(self, core: Core, hooks: Hooks) -> None:
         self._core = core
         self._hooks = hooks
+        self._columns = {
+            info.name: tuple(
+                (name, core.reads[info.name].codec.codecs[name].bind, field.initial)
+                for name, field in info.fields.items()
+                if name not in BASE_FIELDS
+            )
+            for info in core.catalog
+        }
+
+    def simple(self, info: ResourceInfo, values: Values, permit: Permit) -> bool:
+        """Whether a new record with `values` needs nothing but to be stored: no hook, rule or reference to look at."""
+        if not permit.always or info.hooks_for("before", "create"):
+            return False
+        return not any([values.get(name) is not None for name in info.references])
+
+    async def create_simple(
+        self, info: ResourceInfo, values: Values, caller: Caller
+    ) -> tuple[Sequence[Any], bytes, Position]:
+        """Stores a `simple` record in a transaction of its own; its row, its log entry's JSON and that one's place.
+
+        What `values` leave out has its default.
+        """
+        now = self._core.moment()
+        own = [
+            value if value is None or bind is None else bind(value)
+            for value, bind in [
+                (values[name] if name in values else initial(), bind) for name, bind, initial in self._columns[info.name]
+            ]
+        ]
+        record_id, owner = self._core.new_id(), caller.id
+        row = (record_id, owner, now, now, 1, *own)
+        record = _encode(self._core.reads[info.name].codec.wire(row))
+        entry = Entry(info.name, record_id, "created", 1, owner, record)
+        return row, record, await self._core.store.insert(self._core.writes[info.name].insert, row, entry)
 
     async def create(
         self,

@@ -10,8 +10,7 @@ import apsw
 
 from ramet.errors import SettingsError
 
-PAGE_CACHE_KIB = 8_192
-MMAP_BYTES = 268_435_456
+PAGE_CACHE_KIB = 4_096
 _UNUSABLE = (
     apsw.CantOpenError,
     apsw.CorruptError,
@@ -49,7 +48,6 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
         else:
             connection.pragma("query_only", True)
         connection.pragma("cache_size", -PAGE_CACHE_KIB)
-        connection.pragma("mmap_size", MMAP_BYTES)
         connection.pragma("temp_store", "memory")
         connection.pragma("trusted_schema", False)
         connection.set_busy_timeout(0)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from ramet.cache.near import NearCache
+from ramet.cache.near import Entry, NearCache
 from ramet.interfaces.http.compression import MIN_SIZE, compress
 from ramet.interfaces.http.conditional import not_modified, with_encoding
 from ramet.interfaces.http.negotiation import choose_encoding
 from ramet.interfaces.transport.request import Request, Response
+from ramet.limits.policy import Allowance
 from ramet.operations.operation import Operation, Result
 from ramet.operations.pipeline import STAGES
-from ramet.operations.recall import Recalled
 
 PRIVATE = ("cache-control", "private, no-cache")
 PUBLIC = ("cache-control", "public, max-age=0, s-maxage=1, stale-while-revalidate=30")
@@ -50,21 +50,11 @@ class Answers:
             body = self._coded(result, encoding)
         return Response(result.status, headers, body)
 
-    def recalled(self, found: Recalled, encoding: str, seconds: float) -> Response:
+    def recalled(self, allowance: Allowance, entry: Entry, encoding: str, seconds: float) -> Response:
         """The response of a kept answer that was found by the words of its request."""
-        entry = found.entry
-        body = entry.body if not encoding else entry.variants[encoding]
-        took = int(seconds * 1e6)
-        return Response(
-            200,
-            [
-                *entry.headers[encoding],
-                NEAR,
-                ("server-timing", f"cache;dur={_SHORT[took] if took < 1_000 else took / 1e3}"),
-                *found.allowance.headers(),
-            ],
-            body,
-        )
+        timing = ("server-timing", stage_timing("cache", seconds))
+        headers = [*entry.headers[encoding], NEAR, timing, *allowance.headers()]
+        return Response(200, headers, entry.variants[encoding] if encoding else entry.body)
 
     def complete(self, response: Response, operation: Operation) -> None:
         """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""
@@ -106,6 +96,12 @@ def _make_headers(result: Result, encoding: str, reading: bool) -> list[tuple[st
     if result.replayed:
         headers.append(("idempotency-replayed", "true"))
     return headers
+
+
+def stage_timing(stage: str, seconds: float) -> str:
+    """`Server-Timing` of one stage alone."""
+    took = int(seconds * 1e6)
+    return f"{stage};dur={_SHORT[took] if took < 1_000 else took / 1e3}"
 
 
 def timing(marks: list[float]) -> str:

@@ -13,7 +13,7 @@ from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
 from ramet.interfaces.http.problems import render
 from ramet.interfaces.http.tracing import request_id, trace
-from ramet.interfaces.rest.answers import Answers
+from ramet.interfaces.rest.answers import Answers, stage_timing
 from ramet.interfaces.rest.batch import Batch, Part, misplaced, read_batch, split_path
 from ramet.interfaces.rest.query import Queries, read_inputs
 from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
@@ -83,7 +83,7 @@ class Rest:
             self._in_flight.enter(address.address, vital=request.path in self._vital)
             try:
                 words = _words(request)
-                response = self._recall_answer(words, request, address, done) if words is not None else None
+                response = await self._recall_answer(words, request, address, done) if words is not None else None
                 if response is None:
                     response = await self._answer(request, address, done, words)
             finally:
@@ -104,7 +104,7 @@ class Rest:
         self._observer.emit(done)
         return response
 
-    def _recall_answer(
+    async def _recall_answer(
         self, words: tuple[str | None, ...], request: Request, address: ClientAddress, done: RequestDone
     ) -> Response | None:
         """The kept answer of a request that was made before in the same words."""
@@ -113,11 +113,17 @@ class Rest:
         if found is None:
             return None
         entry = found.entry
-        encoding = choose_encoding(words[4], small=len(entry.body) < MIN_SIZE)
-        if encoding not in entry.headers or (encoding and encoding not in entry.variants):
-            return None
-        done.operation, done.caller, done.cache = found.name, found.caller.id, "near"
-        return self._answers.recalled(found, encoding, perf_counter() - started)
+        if entry is None:
+            result = await self._recall.read(found.operation)
+            response = self._answers.respond(request, found.operation, result)
+            response.headers.append(("server-timing", stage_timing("execute", perf_counter() - started)))
+        else:
+            encoding = choose_encoding(words[4], small=len(entry.body) < MIN_SIZE)
+            if encoding not in entry.headers or (encoding and encoding not in entry.variants):
+                return None
+            response = self._answers.recalled(found.allowance, entry, encoding, perf_counter() - started)
+        done.operation, done.caller, done.cache = found.operation.name, found.caller.id, "near" if entry else "bypass"
+        return response
 
     async def _answer(
         self, request: Request, address: ClientAddress, done: RequestDone, words: tuple[str | None, ...] | None
@@ -149,7 +155,7 @@ class Rest:
             done.caller = operation.caller.id
         done.cache = result.cache
         response = self._answers.respond(request, operation, result)
-        if words is not None:
+        if words is not None and target.kind in ("list", "get"):
             self._recall.learn(words, operation, result)
         if result.location:
             response.headers.append(("location", f"{PREFIX}/{target.info.path}/{result.location}"))
