@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, insert, select
 from ramet.data.engines import engine_for, open_store, prepare_schema
 from ramet.data.schema import Schema
 from ramet.data.statement import Statement, compile_statement
-from ramet.data.store import Store, Transaction
+from ramet.data.store import Entry, Store, Transaction
 from ramet.declare.catalog import Catalog
 from ramet.errors import Problem
 from ramet.observe import Observer
@@ -98,6 +98,25 @@ async def test_what_work_raises_reaches_its_caller_and_undoes_it_with_its_log(pl
             await store.write(work)
         assert list(await store.fetch(place.named, {"name": "a"})) == []
         assert store.changes.after(head, 10) == []
+
+
+async def test_a_simple_insertion_is_logged_at_its_place_and_a_refused_one_is_not(place: Place) -> None:
+    async with place.store() as store:
+        head = store.changes.head()
+
+        def kept(name: str) -> Any:
+            return store.insert(place.put, (name, "v"), Entry("Fact", name, "created", 1, "owner", b"{}"))
+
+        first, again, last = await asyncio.gather(kept("a"), kept("a"), kept("b"), return_exceptions=True)
+        assert isinstance(again, Problem)
+        assert again.kind.code == "not_unique"
+        changes = store.changes.after(head, 10)
+        assert [(change.record_id, change.kind, change.at) for change in changes] == [
+            ("a", "created", 5_000_000),
+            ("b", "created", 5_000_000),
+        ]
+        assert [change.seq for change in changes] == [first.seq, last.seq]
+        assert first.incarnation == store.incarnation
 
 
 async def test_a_part_is_undone_alone(place: Place) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ramet.changes.change import Kind, Position
 from ramet.changes.feed import ChangeSource
@@ -12,6 +12,17 @@ from ramet.data.statement import Statement
 T = TypeVar("T")
 Row = Sequence[Any]
 Rows = Sequence[Row]
+
+
+class Entry(NamedTuple):
+    """What the change log tells of one change, but for its time and place."""
+
+    resource: str
+    record_id: str
+    kind: Kind
+    version: int
+    owner: str | None
+    record: bytes | None
 
 
 class Transaction(Protocol):
@@ -53,6 +64,12 @@ class Store(Protocol):
         """Runs `work` in a transaction and returns its result once that is durable.
 
         What `work` raises undoes it. Raises Problem when the queue is full, the time is over or the disk refuses.
+        """
+
+    async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
+        """Runs one inserting statement and logs `entry`, in a transaction of their own; returns the entry's place.
+
+        Does what `write` would do with such a work, at less cost.
         """
 
     @property

@@ -40,7 +40,7 @@ class Writing:
         """Whether a new record with `values` needs nothing but to be stored: no hook, rule or reference to look at."""
         if not permit.always or info.hooks_for("before", "create"):
             return False
-        return not any([values.get(name) is not None for name in info.references])
+        return not any(values.get(name) is not None for name in info.references)
 
     async def create_simple(
         self, info: ResourceInfo, values: Values, caller: Caller
@@ -53,7 +53,8 @@ class Writing:
         own = [
             value if value is None or bind is None else bind(value)
             for value, bind in [
-                (values[name] if name in values else initial(), bind) for name, bind, initial in self._columns[info.name]
+                (values[name] if name in values else initial(), bind)
+                for name, bind, initial in self._columns[info.name]
             ]
         ]
         record_id, owner = self._core.new_id(), caller.id

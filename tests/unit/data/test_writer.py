@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from ramet.data.statement import Statement
-from ramet.data.store import Transaction
+from ramet.data.store import Entry, Transaction
 from ramet.errors import Problem
 from ramet.observe import BatchCommitted, StatementRun
 
@@ -173,6 +173,22 @@ async def test_when_the_engine_gives_the_transaction_up_nothing_of_the_batch_sta
         assert isinstance(first, Exception)
         assert isinstance(lost, Exception)
         assert last == "x2"
+        assert await it.names() == ["x2"]
+
+
+async def test_a_row_whose_log_entry_cannot_be_stored_does_not_stand(opens: Opens) -> None:
+    async with opens() as it:
+        entry = Entry("Thing", "1", "created", 1, None, b"{}")
+        unloggable = entry._replace(record=2**70)  # type: ignore[arg-type]  # no number of SQLite's
+        first, bad, last = await asyncio.gather(
+            it.put("x1"),
+            it.store.insert(PUT, ("x-bad", ""), unloggable),
+            it.store.insert(PUT, ("x2", ""), entry),
+            return_exceptions=True,
+        )
+        assert isinstance(first, OverflowError)
+        assert isinstance(bad, OverflowError)
+        assert last.seq == it.store.changes.head()
         assert await it.names() == ["x2"]
 
 

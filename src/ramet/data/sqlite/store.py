@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ramet.changes.change import Position
 from ramet.data.sqlite.connection import open_connection
 from ramet.data.sqlite.leadership import Leadership
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
 from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import SqliteTransaction
-from ramet.data.sqlite.writer import Writer
+from ramet.data.sqlite.writer import Insertion, Writer
 from ramet.data.statement import Statement
-from ramet.data.store import Rows
+from ramet.data.store import Entry, Row, Rows
 from ramet.observe import Observer
 from ramet.settings import Settings
 
@@ -59,6 +60,9 @@ class SqliteStore:
 
     async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         return await self.writer.run(work)
+
+    async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
+        return await self.writer.insert(Insertion(statement.sql, arguments, entry))
 
     @property
     def waiting(self) -> int:

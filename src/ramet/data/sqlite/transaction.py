@@ -16,7 +16,7 @@ from ramet.data.store import Row, Rows
 from ramet.errors import Problem
 
 T = TypeVar("T")
-_LOG = "INSERT INTO ramet_changes (at, resource, record_id, kind, version, owner, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
+LOG = "INSERT INTO ramet_changes (at, resource, record_id, kind, version, owner, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteTransaction:
@@ -42,7 +42,7 @@ class SqliteTransaction:
     async def log(
         self, resource: str, record_id: str, kind: Kind, version: int, owner: str | None, record: bytes | None
     ) -> None:
-        self._run(_LOG, (self.at, resource, record_id, kind, version, owner, record))
+        self._run(LOG, (self.at, resource, record_id, kind, version, owner, record))
         self._seq = self._connection.last_insert_rowid()
 
     async def part(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
+from ramet.changes.change import Position
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
-from ramet.data.sqlite.transaction import SqliteTransaction
+from ramet.data.sqlite.transaction import LOG, SqliteTransaction
+from ramet.data.store import Entry, Row
 from ramet.errors import Problem
 from ramet.observe import BatchCommitted, Observer
 
@@ -27,6 +29,14 @@ MAX_BATCH = 256
 MAX_BATCH_SECONDS = 0.01
 LOCK_WAIT = (0.0002, 0.002)
 """Least and greatest pause, in seconds, before another try for a lock that another process holds."""
+
+
+class Insertion(NamedTuple):
+    """One row to insert, and its row of the log."""
+
+    sql: str
+    arguments: Row
+    entry: Entry
 
 
 class Writer:
@@ -52,7 +62,7 @@ class Writer:
         self._report = report
         self._queue_limit = queue_limit
         self._timeout = timeout
-        self._waiting: deque[tuple[Work, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[Work | Insertion, asyncio.Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, "ramet-commit")
         self._runs: asyncio.Task[None] | None = None
         self._closed = False
@@ -63,15 +73,23 @@ class Writer:
 
     async def run(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         """The result of `work` once its changes are on disk."""
+        return await self._queue(work)  # type: ignore[no-any-return]  # the result of this work
+
+    async def insert(self, insertion: Insertion) -> Position:
+        """Its place in the log once both rows are on disk."""
+        return await self._queue(insertion)  # type: ignore[no-any-return]  # what `_insert` returned
+
+    def _queue(self, work: Work | Insertion) -> asyncio.Future[Any]:
+        """Resolves when the work is on disk or refused."""
         if self._closed:
             raise _stopping()
         if len(self._waiting) >= self._queue_limit:
             raise Problem("overloaded", "Too many writes are waiting.", retry_after=1)
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
         if self._runs is None or self._runs.done():
             self._runs = asyncio.create_task(self._run_batches())
-        return await future
+        return future
 
     async def close(self) -> None:
         """Finishes what was accepted."""
@@ -121,7 +139,8 @@ class Writer:
             if future.done():
                 continue
             try:
-                done.append((future, await self._run_one(work)))
+                result = self._insert(work) if isinstance(work, Insertion) else await self._run_one(work)
+                done.append((future, result))
             except Exception as error:
                 _settle(future, error=error)
                 if not self._connection.in_transaction:
@@ -133,6 +152,31 @@ class Writer:
             except BaseException:
                 _settle(future, error=_stopping())
                 raise
+
+    def _insert(self, insertion: Insertion) -> Position:
+        """The place of the new log row. A statement that fails undoes itself, so this needs no savepoint.
+
+        Only the engine's own trouble can refuse the second statement: then the whole transaction is given up.
+        """
+        sql, arguments, entry = insertion
+        connection, started = self._connection, perf_counter()
+        try:
+            connection.execute(sql, arguments)
+            between = perf_counter()
+            try:
+                connection.execute(LOG, (self._now(), *entry))
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except apsw.Error as error:
+            problem = as_problem(error)
+            if problem is error:
+                raise
+            raise problem from error
+        self._report(connection, sql, between - started, 0)
+        self._report(connection, LOG, perf_counter() - between, 0)
+        return Position(self._incarnation, connection.last_insert_rowid())
 
     async def _run_one(self, work: Work) -> Any:
         """The result of `work`, all of whose changes stand, or what it raised, and none of them do."""
