@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal as Number
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -33,12 +34,19 @@ def column_type(field: Field) -> TypeEngine[Any]:
 
 def store_moment(value: datetime) -> str:
     """UTC with microseconds, always 27 characters, so that text order is time order."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def moment(microseconds: int) -> str:
     """Microseconds since 1970 as stored."""
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}{rest:06}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """A moment up to its point: many are asked for within one second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
 
 
 def codec_of(field: Field) -> Codec:
