@@ -17,6 +17,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public,
 
 from ramet.errors import Problem
 from ramet.interfaces.http.problems import render
+from ramet.interfaces.transport.deadline import Deadline
 from ramet.interfaces.transport.request import (
     BODY_TIMEOUT,
     DISCARD_LIMIT,
@@ -31,6 +32,7 @@ from ramet.interfaces.transport.request import (
 )
 
 _log = logging.getLogger("ramet.transport")
+_deadline = Deadline(BODY_TIMEOUT)
 
 
 class RsgiHeaders(Protocol):
@@ -126,18 +128,23 @@ class RsgiRequest:
         declared = self._fields.get("content-length")
         if declared is None and "transfer-encoding" not in self._fields:
             return b""
+        wait = _deadline.enter()
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                if declared is None:
-                    return await self._collect(limit)
-                if int(declared) <= limit:
-                    return await self._protocol()
-                if "expect" not in self._fields:
-                    await self._discard(int(declared))
+            if declared is None:
+                return await self._collect(limit)
+            if int(declared) <= limit:
+                return await self._protocol()
+            if "expect" not in self._fields:
+                await self._discard(int(declared))
         except ProtocolClosed:
             raise Disconnected from None
-        except TimeoutError:
-            raise Problem("request_timeout", f"The body did not arrive within {BODY_TIMEOUT:g} seconds.") from None
+        except asyncio.CancelledError:
+            if wait.spent():
+                sentence = f"The body did not arrive within {_deadline.seconds:g} seconds."
+                raise Problem("request_timeout", sentence) from None
+            raise
+        finally:
+            _deadline.leave(wait)
         raise too_large(limit)
 
     async def _collect(self, limit: int) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 
 from ramet.errors import Problem
 from ramet.interfaces.transport import rsgi as transport
+from ramet.interfaces.transport.deadline import Deadline
 from ramet.interfaces.transport.request import TARGET_LIMIT, Disconnected, Request, Response
 from ramet.interfaces.transport.rsgi import serve_rsgi
 from tests.unit.interfaces.transport.conftest import Served
@@ -211,7 +212,7 @@ async def test_a_body_that_breaks_off_is_never_taken_for_a_whole_one(serve: Serv
 
 
 async def test_a_body_that_does_not_come_is_given_up(echoing: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(transport, "_deadline", Deadline(0.05))
     for headers in ((b"Content-Length: 5",), (CHUNKED,)):
         connection = await echoing.connect()
         connection.send(post(*headers, body=b""))
