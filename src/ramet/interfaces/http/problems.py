@@ -27,7 +27,11 @@ def render(problem: Problem, request_id: str = "") -> Response:
     own headers, `allow` of a 405 for instance, win over these.
     """
     instance = f"urn:uuid:{request_id}" if _UUID.fullmatch(request_id) else ""
-    headers = [("content-type", "application/problem+json"), ("cache-control", "no-store")]
+    headers = [
+        ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+    ]
     own = {name for name, _ in problem.headers}
     retry_after = problem.retry_after
     if retry_after is None and problem.status in _RETRYABLE:

@@ -67,7 +67,8 @@ class Rest:
         self._recall = recall
         self._plain = plain
         self._vital = vital
-        self._own_origins = {settings.public_url} if settings.public_url else set()
+        public = cookies.parse_origin(settings.public_url.rstrip("/"))
+        self._own_origins = set() if public is None else {public}
 
     async def __call__(self, request: Request) -> Response:
         """Answers one request and tells what became of it. Never raises for what a caller sent."""

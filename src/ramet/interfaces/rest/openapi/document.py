@@ -27,7 +27,8 @@ def openapi_document(
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document of every operation in `routes`, of batches, and of health and metrics."""
     schemas: dict[str, Schema] = {"JsonValue": JSON_VALUE, "Problem": responses.PROBLEM}
-    for info in catalog:
+    offered = [info for info in catalog if info.operations or info.actions]
+    for info in offered:
         schemas.update(resource_schemas(info, catalog))
     operations = Operations(catalog, authority, settings.page_limit, schemas)
     paths: dict[str, dict[str, Any]] = {}
@@ -41,7 +42,7 @@ def openapi_document(
         "openapi": "3.1.0",
         "info": {"title": title, "version": version("ramet"), "description": _ABOUT},
         "servers": [{"url": settings.public_url or "/"}],
-        "tags": [*map(_tag, catalog), _SERVICE],
+        "tags": [*map(_tag, offered), _SERVICE],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
