@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +174,8 @@ class App:
         self._lag.stop()
         self._running = False
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        await self._mounts.rsgi(self._rest, scope, protocol)
+    def __rsgi__(self, scope: Any, protocol: Any) -> Awaitable[None]:
+        return self._mounts.rsgi(self._rest, scope, protocol)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         mount = None if scope["type"] == "lifespan" else self._mounts.find(relative_path(scope))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from ramet.interfaces.http.cors import Cors
@@ -71,12 +71,18 @@ class Mounts:
         for mount in self._mounts:
             await mount.shutdown()
 
-    async def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> None:
-        """Passes a request or a WebSocket to whoever has its path. We have no WebSockets ourselves yet."""
+    def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> Awaitable[None]:
+        """Passes a request or a WebSocket to whoever has its path. We have no WebSockets ourselves yet.
+
+        No coroutine of its own: this stands on the way of every request.
+        """
         mount = self.find(scope.path) if self._mounts else None
         if mount is not None:
-            await mount.rsgi(scope, protocol)
-        elif scope.proto == "http":
-            await serve_rsgi(rest, scope, protocol)
-        else:
-            protocol.close(404)
+            return mount.rsgi(scope, protocol)
+        if scope.proto == "http":
+            return serve_rsgi(rest, scope, protocol)
+        return _refuse_socket(protocol)
+
+
+async def _refuse_socket(protocol: Any) -> None:
+    protocol.close(404)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from copy import copy
+from time import perf_counter
 
 import msgspec
 
@@ -42,6 +43,7 @@ class Recalled(msgspec.Struct, gc=False):
     caller: Caller
     allowance: Allowance
     entry: Entry | None
+    began: float
 
 
 class Recall:
@@ -72,6 +74,7 @@ class Recall:
 
         `group` is the address for limits. Raises Problem `rate_limited`.
         """
+        began = perf_counter()
         meaning = self._meanings.get(words)
         if meaning is None or not self._sync():
             return None
@@ -88,8 +91,8 @@ class Recall:
             operation.marks = []
             operation.exchange = Exchange()
             allowance = operation.allowance = self._check("general", caller.id, group)
-            return Recalled(operation, caller, allowance, None)
+            return Recalled(operation, caller, allowance, None, began)
         entry = self._near.get(meaning.key)
         if entry is None:
             return None
-        return Recalled(template, caller, self._check("general", caller.id, group), entry)
+        return Recalled(template, caller, self._check("general", caller.id, group), entry, began)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from time import perf_counter
 
-from ramet.cache.near import Entry, NearCache
+from ramet.cache.near import NearCache
 from ramet.interfaces.http.compression import MIN_SIZE, compress
 from ramet.interfaces.http.conditional import not_modified, with_encoding
 from ramet.interfaces.http.negotiation import choose_encoding
 from ramet.interfaces.transport.request import Request, Response
-from ramet.limits.policy import Allowance
 from ramet.operations.operation import Operation, Result
 from ramet.operations.pipeline import STAGES
+from ramet.operations.recall import Recalled
 
 PRIVATE = ("cache-control", "private, no-cache")
 PUBLIC = ("cache-control", "public, max-age=0, s-maxage=1, stale-while-revalidate=30")
@@ -50,11 +51,18 @@ class Answers:
             body = self._coded(result, encoding)
         return Response(result.status, headers, body)
 
-    def recalled(self, allowance: Allowance, entry: Entry, encoding: str, seconds: float) -> Response:
-        """The response of a kept answer that was found by the words of its request."""
-        timing = ("server-timing", stage_timing("cache", seconds))
-        headers = [*entry.headers[encoding], NEAR, timing, *allowance.headers()]
-        return Response(200, headers, entry.variants[encoding] if encoding else entry.body)
+    def kept(self, found: Recalled, accept_encoding: str | None) -> Response | None:
+        """The response of a kept answer; None when there is none, or not yet in the coding that is wanted."""
+        entry = found.entry
+        if entry is None:
+            return None
+        encoding = choose_encoding(accept_encoding, small=len(entry.body) < MIN_SIZE)
+        headers = entry.headers.get(encoding)
+        body = entry.variants.get(encoding) if encoding else entry.body
+        if headers is None or body is None:
+            return None
+        timing = ("server-timing", stage_timing("cache", perf_counter() - found.began))
+        return Response(200, [*headers, NEAR, timing, *found.allowance.headers()], body)
 
     def complete(self, response: Response, operation: Operation) -> None:
         """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""

@@ -7,7 +7,6 @@ from time import perf_counter
 
 from ramet.errors import Problem
 from ramet.identity import cookies
-from ramet.interfaces.http.compression import MIN_SIZE
 from ramet.interfaces.http.conditional import parse_etags
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
@@ -24,7 +23,7 @@ from ramet.observe import Crashed, Observer, RequestDone
 from ramet.operations.batching import Batching
 from ramet.operations.operation import Exchange, Operation
 from ramet.operations.pipeline import Pipeline
-from ramet.operations.recall import Recall
+from ramet.operations.recall import Recall, Recalled
 from ramet.settings import Settings
 
 Plain = Callable[[Request], Awaitable[Response]]
@@ -84,8 +83,13 @@ class Rest:
             self._in_flight.enter(address.address, vital=request.path in self._vital)
             try:
                 words = _words(request)
-                response = await self._recall_answer(words, request, address, done) if words is not None else None
-                if response is None:
+                found = None if words is None else self._recall.find(words, address.group)
+                response = None if found is None else self._answers.kept(found, header("accept-encoding"))
+                if found is not None and response is not None:
+                    done.operation, done.caller, done.cache = found.operation.name, found.caller.id, "near"
+                elif found is not None and found.entry is None:
+                    response = await self._read_again(found, request, done)
+                else:
                     response = await self._answer(request, address, done, words)
             finally:
                 self._in_flight.leave()
@@ -105,25 +109,13 @@ class Rest:
         self._observer.emit(done)
         return response
 
-    async def _recall_answer(
-        self, words: tuple[str | None, ...], request: Request, address: ClientAddress, done: RequestDone
-    ) -> Response | None:
-        """The kept answer of a request that was made before in the same words."""
+    async def _read_again(self, found: Recalled, request: Request, done: RequestDone) -> Response:
+        """The answer to words that were asked before, when it is not one that is kept."""
         started = perf_counter()
-        found = self._recall.find(words, address.group)
-        if found is None:
-            return None
-        entry = found.entry
-        if entry is None:
-            result = await self._recall.read(found.operation)
-            response = self._answers.respond(request, found.operation, result)
-            response.headers.append(("server-timing", stage_timing("execute", perf_counter() - started)))
-        else:
-            encoding = choose_encoding(words[4], small=len(entry.body) < MIN_SIZE)
-            if encoding not in entry.headers or (encoding and encoding not in entry.variants):
-                return None
-            response = self._answers.recalled(found.allowance, entry, encoding, perf_counter() - started)
-        done.operation, done.caller, done.cache = found.operation.name, found.caller.id, "near" if entry else "bypass"
+        done.operation, done.caller, done.cache = found.operation.name, found.caller.id, "bypass"
+        result = await self._recall.read(found.operation)
+        response = self._answers.respond(request, found.operation, result)
+        response.headers.append(("server-timing", stage_timing("execute", perf_counter() - started)))
         return response
 
     async def _answer(
