@@ -38,8 +38,8 @@ class Exchange(msgspec.Struct, gc=False):
 class Operation(msgspec.Struct, kw_only=True, gc=False):
     """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows.
 
-    The stages of the pipeline fill `caller`, `allowance`, `permit`, `marks` (seconds at the end of each stage) and `synced`
-    (this process's copies of data are exact as of its start).
+    The stages of the pipeline fill `caller`, `allowance`, `permit`, `marks` (seconds at the end of each stage) and
+    `synced` (this process's copies of data are exact as of its start).
     """
 
     kind: Kind
