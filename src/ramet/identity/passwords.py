@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ctypes
 import functools
 import importlib.resources
 import itertools
@@ -35,6 +36,8 @@ LONGEST = 128
 # Weight 110 of 1024 in the kernel's scheduler. Lower still would starve sign-ins on a busy core, and would keep the
 # interpreter's lock longer when a hashing thread is displaced just after it has taken it.
 NICENESS = 10
+_M_MMAP_THRESHOLD = -3
+_LARGE = 1_048_576
 # The most that one character decomposes into, so that 128 decomposed characters still fit.
 _LONGEST_RAW = LONGEST * 4
 _SPACES = dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
@@ -111,6 +114,7 @@ class Passwords:
             raise SettingsError(f"RAMET_PASSWORD_THREADS: {threads} is too few; use 1 or more.")
         if memory < 8:
             raise SettingsError(f"RAMET_PASSWORD_MEMORY: {memory} KiB is too little; argon2 takes 8 or more.")
+        _give_memory_back()
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory, parallelism=1)
         self._nobody = _unmatchable(memory, passes)
         self._executor = ThreadPoolExecutor(threads, "password", _give_way)
@@ -186,6 +190,15 @@ class Passwords:
     def _settle(self, future: Future[T] | None = None) -> None:
         with self._lock:
             self._pending -= 1
+
+
+def _give_memory_back() -> None:
+    """Has glibc return the memory of each hash to the system instead of keeping it for the next.
+
+    Its threshold for doing so grows with the first large block that is freed, unless it is set.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such switch, and no such habit
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def _give_way() -> None:
