@@ -61,7 +61,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     write_timeout: Annotated[float, _s("Longest time for one write, its hooks included.")] = 5.0
     read_steps: Annotated[int, _s("SQLite virtual-machine steps one read may take.")] = 20_000_000
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
-    max_staleness: Annotated[float, _s("A follower that could not confirm its place for this long is bypassed.")] = 1.0
     follow_interval: Annotated[float, _s("How often a process looks at the change log while nothing else makes it look.")] = 0.05
     changes_retention: Annotated[float, _s("How long the change log is kept.")] = 86_400.0
     idempotency_retention: Annotated[float, _s("How long an Idempotency-Key is remembered.")] = 86_400.0

@@ -58,27 +58,6 @@ def not_modified(if_none_match: str | None, etag: str) -> bool:
     return any(tag in {bare, ANY} for _, tag in parse_etags(if_none_match, "if-none-match"))
 
 
-def require_match(if_match: str | None, etag: str | None) -> None:
-    """Refuse a change unless the client's tag is current. Strong comparison; `etag` is None where nothing is stored.
-
-    Raises Problem `version_mismatch`.
-    """
-    if if_match is None or if_match == etag:
-        return
-    accepted = {etag, ANY} if etag is not None else set()
-    if not any(tag in accepted and not weak for weak, tag in parse_etags(if_match, "if-match")):
-        raise Problem("version_mismatch")
-
-
-def require_none(if_none_match: str | None, etag: str | None) -> None:
-    """Refuse a change when what the client does not want to meet is stored: `If-None-Match: *` means anything.
-
-    Raises Problem `version_mismatch`.
-    """
-    if etag is not None and not_modified(if_none_match, etag):
-        raise Problem("version_mismatch", "A record with this tag is already stored.")
-
-
 @lru_cache(maxsize=_REMEMBERED)
 def _parse(header: str) -> Tags:
     text = header.strip()
