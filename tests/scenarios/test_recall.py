@@ -102,6 +102,24 @@ async def test_recalled_answers_count_against_the_limit() -> None:
         assert statuses == [200] * 5 + [429] * 3
 
 
+async def test_an_answer_in_a_further_coding_counts_once() -> None:
+    async with Client(App(resources=[Notice]), limits=True) as client:
+        ann = await client.sign_up("ann")
+        (await ann.post("notices", {"text": "word " * 200})).ok()
+        await warm(client, "notices", accept_encoding="gzip")
+        before = int(
+            (await client.get("notices", accept_encoding="gzip")).headers["ratelimit"].split("r=")[1].split(";")[0]
+        )
+        other = client.app.near  # the same entry, in a coding that nobody has asked for with these words
+        for entry in other._entries.values():
+            entry.variants.clear()
+            entry.headers.clear()
+        answer = await client.get("notices", accept_encoding="gzip")
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["cache-control"].startswith("public")
+        assert f"r={before - 1};" in answer.headers["ratelimit"]
+
+
 async def test_what_is_not_kept_is_read_again_by_the_same_rules(client: Client) -> None:
     ann, bob = await client.sign_up("ann"), await client.sign_up("bob", roles=["admin"])
     draft = (await ann.post("drafts", {"text": "one"})).ok()

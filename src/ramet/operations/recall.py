@@ -34,6 +34,7 @@ class Meaning(msgspec.Struct, frozen=True, gc=False):
 
     operation: Operation
     key: Hashable
+    public: bool
 
 
 class Recalled(msgspec.Struct, gc=False):
@@ -44,6 +45,7 @@ class Recalled(msgspec.Struct, gc=False):
     allowance: Allowance
     entry: Entry | None
     began: float
+    meaning: Meaning
 
 
 class Recall:
@@ -67,7 +69,7 @@ class Recall:
             return
         if len(self._meanings) >= REMEMBERED:
             self._meanings.clear()
-        self._meanings[words] = Meaning(operation, result.key)
+        self._meanings[words] = Meaning(operation, result.key, result.public)
 
     def find(self, words: Hashable, group: str) -> Recalled | None:
         """The answer to the words, exact as of this call; None when the pipeline has to find it.
@@ -91,8 +93,8 @@ class Recall:
             operation.marks = []
             operation.exchange = Exchange()
             allowance = operation.allowance = self._check("general", caller.id, group)
-            return Recalled(operation, caller, allowance, None, began)
+            return Recalled(operation, caller, allowance, None, began, meaning)
         entry = self._near.get(meaning.key)
         if entry is None:
             return None
-        return Recalled(template, caller, self._check("general", caller.id, group), entry, began)
+        return Recalled(template, caller, self._check("general", caller.id, group), entry, began, meaning)

@@ -52,7 +52,7 @@ class Answers:
         return Response(result.status, headers, body)
 
     def kept(self, found: Recalled, accept_encoding: str | None) -> Response | None:
-        """The response of a kept answer; None when there is none, or not yet in the coding that is wanted."""
+        """The response of a kept answer; None when there is none."""
         entry = found.entry
         if entry is None:
             return None
@@ -60,7 +60,11 @@ class Answers:
         headers = entry.headers.get(encoding)
         body = entry.variants.get(encoding) if encoding else entry.body
         if headers is None or body is None:
-            return None
+            result = Result(
+                entry.body, etag=entry.etag, entry=entry, key=found.meaning.key, public=found.meaning.public
+            )
+            headers = self._headers(result, encoding, True)
+            body = self._coded(result, encoding) if encoding else entry.body
         timing = ("server-timing", stage_timing("cache", perf_counter() - found.began))
         return Response(200, [*headers, NEAR, timing, *found.allowance.headers()], body)
 
