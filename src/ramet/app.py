@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ class App:
         self.core.parts.update({type(part): part for part in (*self.identity.parts, *self._parts)})
         handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
-        recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers.reading)
+        recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers.reading, self.store)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
@@ -174,15 +174,21 @@ class App:
         self._lag.stop()
         self._running = False
 
-    def __rsgi__(self, scope: Any, protocol: Any) -> Awaitable[None]:
+    def begin(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
+        """Answers a request that came over RSGI and gives None, or gives what is left to await."""
         return self._mounts.rsgi(self._rest, scope, protocol)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        left = self.begin(scope, protocol)
+        if left is not None:
+            await left
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         mount = None if scope["type"] == "lifespan" else self._mounts.find(relative_path(scope))
         await (self._asgi if mount is None else mount.asgi)(scope, receive, send)
 
     async def _handle(self, request: Any) -> Any:
-        return await self._rest(request)
+        return self._rest.at_once(request) or await self._rest(request)
 
     async def _ready(self) -> tuple[int, dict[str, Any]]:
         if self.draining:

@@ -36,6 +36,15 @@ class RowShape:
             (name, codec.wire) for name, codec in zip(names, codecs, strict=True) if codec.wire is not None
         )
 
+    def wire_one(self, row: Sequence[Any]) -> Any:
+        """The encodable object of one row."""
+        record = self._make(*row)
+        for name, convert in self._convert:
+            value = getattr(record, name)
+            if value is not None:
+                setattr(record, name, convert(value))
+        return record
+
     def wire(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
         """One encodable object a row."""
         records = list(starmap(self._make, rows))
@@ -83,4 +92,4 @@ class RecordCodec:
         """The encodable object of a full stored row, hidden fields left out."""
         if not self._all_readable:
             row = [row[place] for place in self._readable_places]
-        return self._readable.wire((row,))[0]
+        return self._readable.wire_one(row)

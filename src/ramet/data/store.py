@@ -55,10 +55,17 @@ class Store(Protocol):
         """The name of this database's log: positions of another database mean nothing here."""
 
     @property
+    def inline(self) -> bool:
+        """Whether `fetch_now` answers at all: the data is in this process."""
+
+    @property
     def changes(self) -> ChangeSource: ...
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """The rows of a reading statement. Raises Problem when it is too costly or the database cannot answer."""
+
+    def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
+        """The same, with the parameters in order, where it needs no waiting; None when `fetch` has to be asked."""
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Runs `work` in a transaction and returns its result once that is durable.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from ramet.interfaces.http.cors import Cors
@@ -12,7 +12,7 @@ from ramet.interfaces.rest.query import Queries
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApplication
 from ramet.interfaces.transport.mount import Mount
-from ramet.interfaces.transport.rsgi import serve_rsgi
+from ramet.interfaces.transport.rsgi import begin_rsgi
 from ramet.limits.addresses import Addresses
 from ramet.limits.overload import InFlight
 from ramet.operations.batching import Batching
@@ -71,16 +71,16 @@ class Mounts:
         for mount in self._mounts:
             await mount.shutdown()
 
-    def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> Awaitable[None]:
+    def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
         """Passes a request or a WebSocket to whoever has its path. We have no WebSockets ourselves yet.
 
-        No coroutine of its own: this stands on the way of every request.
+        None when it is answered already; else what is left to await.
         """
         mount = self.find(scope.path) if self._mounts else None
         if mount is not None:
             return mount.rsgi(scope, protocol)
         if scope.proto == "http":
-            return serve_rsgi(rest, scope, protocol)
+            return begin_rsgi(rest, scope, protocol)
         return _refuse_socket(protocol)
 
 

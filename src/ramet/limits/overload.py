@@ -66,9 +66,14 @@ class InFlight:
         self._observer = observer
         self._lag = lag if lag is not None else LoopLag()
 
+    @property
+    def full(self) -> bool:
+        """Whether `enter` would refuse a request that is not vital."""
+        return self.current >= self._limit or self._lag.stands
+
     def enter(self, address: str = "", vital: bool = False) -> None:
         """Take on one request, or raise Problem `overloaded`."""
-        if (self.current >= self._limit or self._lag.stands) and not vital:
+        if self.full and not vital:
             self._refuse(address)
         self.current += 1
 

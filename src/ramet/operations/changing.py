@@ -141,7 +141,7 @@ class Changing:
             shape = self._core.reads[info.name].codec.shape(names)
             found = self._shapes[info.name, permit.closed] = (shape, tuple(position[name] for name in names))
         shape, places = found
-        return shape.wire(([row[place] for place in places],))[0]
+        return shape.wire_one([row[place] for place in places])
 
     async def _replacement(
         self, tx: Transaction, operation: Operation, values: Mapping[str, Any], permit: Permit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from typing import Any
 
@@ -12,6 +12,8 @@ import msgspec
 from ramet.cache.near import Entry
 from ramet.data.query import Query
 from ramet.data.reads import ListPlan
+from ramet.data.statement import Statement
+from ramet.data.store import Rows
 from ramet.declare.catalog import ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.operations.authority import Permit
@@ -20,6 +22,19 @@ from ramet.operations.expansion import Expansion
 from ramet.operations.operation import Operation, Result
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Bound(msgspec.Struct, frozen=True, gc=False):
+    """A read as one statement with its values, by name and in order; `finish` makes the answer of its rows."""
+
+    statement: Statement
+    values: dict[str, Any]
+    arguments: tuple[Any, ...]
+    finish: Callable[[Rows], Result]
+
+    @classmethod
+    def of(cls, statement: Statement, values: dict[str, Any], finish: Callable[[Rows], Result]) -> Bound:
+        return cls(statement, values, statement.arguments(values), finish)
 
 
 class Reading:
@@ -61,7 +76,7 @@ class Reading:
         """Reads the answer and keeps it. Of equal loads at one time, one runs; the others take its answer."""
         info = operation.info
         if not info.cache:
-            return await self._read(operation, info, permit)
+            return await self._read(operation, permit)
         key = self._key(operation, permit)
         tags = self._tags(operation, info, permit)
         # Only a process that knows of every change up to this request knows that a load is not of before one.
@@ -75,7 +90,7 @@ class Reading:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._loads[key] = (began, tags, future)
         try:
-            result = await self._read(operation, info, permit)
+            result = await self._read(operation, permit)
         except BaseException as error:
             if isinstance(error, Exception):
                 future.set_exception(error)
@@ -109,46 +124,70 @@ class Reading:
             return (f"{info.name}:{operation.id}", *permit.tags[1:])
         return permit.tags
 
-    async def _read(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
-        if operation.kind == "get":
-            return await self._get(operation, info, permit)
-        return await self._list(operation, info, permit)
+    def bind(self, operation: Operation, permit: Permit) -> Bound | None:
+        """The one statement that reads the answer, with all its values; None when one is not enough."""
+        if operation.query.expand or operation.query.count:
+            return None
+        return self._bind_get(operation, permit) if operation.kind == "get" else self._bind_list(operation, permit)
 
-    async def _get(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
-        reads = self._core.reads[info.name]
-        statement, shape = reads.get_plan(operation.query.fields, permit.guard)
-        rows = await self._core.store.fetch(statement, {"id": operation.id, **permit.values})
+    async def _read(self, operation: Operation, permit: Permit) -> Result:
+        bound = self.bind(operation, permit)
+        if bound is None:
+            return await (self._get if operation.kind == "get" else self._list)(operation, permit)
+        return bound.finish(await self._core.store.fetch(bound.statement, bound.values))
+
+    def _bind_get(self, operation: Operation, permit: Permit) -> Bound:
+        info = operation.info
+        statement, shape = self._core.reads[info.name].get_plan(operation.query.fields, permit.guard)
+        names = shape.names
+        width, place = len(names), names.index("version") if "version" in names else -1
+        masked = bool(info.access.fields)
+
+        def finish(rows: Rows) -> Result:
+            if not rows:
+                raise Problem("not_found")
+            row = rows[0]
+            body = _encode(shape.wire_one(row[:width]))
+            # What is shown may depend on more than the record: its version alone does not name the answer then.
+            return Result(body, etag=f'"{row[place]}-{_digest(body)}"' if masked else f'"{row[place]}"')
+
+        return Bound.of(statement, {"id": operation.id, **permit.values}, finish)
+
+    async def _get(self, operation: Operation, permit: Permit) -> Result:
+        """One record with those it refers to."""
+        bound = self._bind_get(operation, permit)
+        rows = await self._core.store.fetch(bound.statement, bound.values)
         if not rows:
             raise Problem("not_found")
-        row = rows[0]
-        names = shape.names
-        version = row[names.index("version")] if "version" in names else row[-1]
-        record = shape.wire((row[: len(names)],))[0]
-        if operation.query.expand:
-            (expanded,) = await self._expansion.expand(info, operation, [record])
-            body = _encode(expanded)
-            return Result(body, etag=content_etag(body))
-        body = _encode(record)
-        if info.access.fields:
-            # What is shown depends on more than the record: its version alone does not name the answer.
-            return Result(body, etag=f'"{version}-{_digest(body)}"')
-        return Result(body, etag=f'"{version}"')
+        _, shape = self._core.reads[operation.info.name].get_plan(operation.query.fields, permit.guard)
+        record = shape.wire_one(rows[0][: len(shape.names)])
+        (expanded,) = await self._expansion.expand(operation.info, operation, [record])
+        body = _encode(expanded)
+        return Result(body, etag=content_etag(body))
 
-    async def _list(self, operation: Operation, info: ResourceInfo, permit: Permit) -> Result:
-        query = operation.query
+    def _bind_list(self, operation: Operation, permit: Permit) -> Bound:
+        info, query = operation.info, operation.query
         reads = self._core.reads[info.name]
         plan = reads.list_plan(query, permit.guard)
-        values = reads.values(query)
-        values.update(permit.values)
-        rows: Sequence[Sequence[Any]] = await self._core.store.fetch(plan.statement, values)
-        more = len(rows) > query.limit
-        rows = rows[: query.limit]
-        if query.backward:
-            rows = rows[::-1]
-        records: list[Any] = plan.shape.wire([row[: plan.width] for row in rows] if plan.width else rows)
+
+        def finish(rows: Rows) -> Result:
+            shown, more = _shown(query, rows)
+            records = plan.shape.wire([row[: plan.width] for row in shown] if plan.width else shown)
+            body = b'{"items":' + _encode(records) + self._page(info, query, plan, shown, more) + b"}"
+            return Result(body, etag=content_etag(body))
+
+        return Bound.of(plan.statement, {**reads.values(query), **permit.values}, finish)
+
+    async def _list(self, operation: Operation, permit: Permit) -> Result:
+        """A list with what its records refer to, or with the number of all there are."""
+        info, query = operation.info, operation.query
+        plan = self._core.reads[info.name].list_plan(query, permit.guard)
+        bound = self._bind_list(operation, permit)
+        shown, more = _shown(query, await self._core.store.fetch(bound.statement, bound.values))
+        records: list[Any] = plan.shape.wire([row[: plan.width] for row in shown] if plan.width else shown)
         if query.expand:
             records = await self._expansion.expand(info, operation, records)
-        page = self._page(info, operation, plan, rows, more)
+        page = self._page(info, query, plan, shown, more)
         count = await self._count(operation, info, permit) if query.count else b""
         body = b'{"items":' + _encode(records) + page + count + b"}"
         return Result(body, etag=content_etag(body))
@@ -159,11 +198,8 @@ class Reading:
         rows = await self._core.store.fetch(statement, {**reads.values(operation.query), **permit.values})
         return b',"count":%d' % rows[0][0]
 
-    def _page(
-        self, info: ResourceInfo, operation: Operation, plan: ListPlan, rows: Sequence[Sequence[Any]], more: bool
-    ) -> bytes:
+    def _page(self, info: ResourceInfo, query: Query, plan: ListPlan, rows: Rows, more: bool) -> bytes:
         """The cursors of the pages beside this one, null where there is none."""
-        query = operation.query
         onward = more if not query.backward else query.place is not None
         backward = query.place is not None if not query.backward else more
         if not rows or not (onward or backward):
@@ -173,6 +209,12 @@ class Reading:
         after = f'"{make(scope, [rows[-1][place] for place in plan.keys])}"' if onward else "null"
         before = f'"{make(scope, [rows[0][place] for place in plan.keys])}"' if backward else "null"
         return f',"next":{after},"previous":{before}'.encode()
+
+
+def _shown(query: Query, rows: Rows) -> tuple[Rows, bool]:
+    """The rows of this page in the order of the list, and whether there are more beyond it."""
+    shown = rows[: query.limit]
+    return (shown[::-1] if query.backward else shown), len(rows) > query.limit
 
 
 def cursor_scope(info: ResourceInfo, sort: tuple[tuple[str, bool], ...]) -> str:

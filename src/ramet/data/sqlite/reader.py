@@ -16,7 +16,7 @@ from ramet.data.sqlite.connection import open_connection
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
 from ramet.data.statement import Statement
-from ramet.data.store import Rows
+from ramet.data.store import Row, Rows
 from ramet.errors import Problem
 
 INLINE_STEPS = 25_000
@@ -60,18 +60,9 @@ class Reader:
         Raises Problem `query_too_costly`, and `overloaded` when too many others wait for a thread.
         """
         arguments = statement.arguments(values)
-        if not statement.costly:
-            self._budget.left = 1
-            started = perf_counter()
-            try:
-                rows = self.execute(statement.sql, arguments).fetchall()
-            except apsw.InterruptError:
-                statement.costly = True
-            except apsw.Error as error:
-                raise as_problem(error) from error
-            else:
-                self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
-                return rows
+        found = self.fetch_inline(statement, arguments)
+        if found is not None:
+            return found
         if self._waiting >= WAITING:
             raise Problem("overloaded", "Too many long reads are waiting.", retry_after=2)
         started = perf_counter()
@@ -81,6 +72,22 @@ class Reader:
             rows = await loop.run_in_executor(self._pool, self._fetch_in_thread, statement.sql, arguments)
         finally:
             self._waiting -= 1
+        self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
+        return rows
+
+    def fetch_inline(self, statement: Statement, arguments: Row) -> Rows | None:
+        """All rows of a statement that is not known to be costly; None when it is, or now proves to be."""
+        if statement.costly:
+            return None
+        self._budget.left = 1
+        started = perf_counter()
+        try:
+            rows: Rows = self.execute(statement.sql, arguments).fetchall()
+        except apsw.InterruptError:
+            statement.costly = True
+            return None
+        except apsw.Error as error:
+            raise as_problem(error) from error
         self._report(self._inline, statement.sql, perf_counter() - started, len(rows))
         return rows
 

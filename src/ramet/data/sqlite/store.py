@@ -28,6 +28,8 @@ _KEEP_FACT = Statement("INSERT INTO ramet_facts (name, value) VALUES (?, ?)", ("
 class SqliteStore:
     """Opens the file at `path`, whose schema is up to date. `now` gives microseconds since 1970."""
 
+    inline = True
+
     def __init__(
         self,
         path: Path,
@@ -57,6 +59,9 @@ class SqliteStore:
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         return await self.reader.fetch(statement, values)
+
+    def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
+        return self.reader.fetch_inline(statement, arguments)
 
     async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         return await self.writer.run(work)

@@ -34,7 +34,12 @@ def trace(header: str | None) -> tuple[str, str, bool]:
             known = rest is None if version == "00" else version != "ff"
             if known and trace_id != _NO_TRACE and parent != _NO_SPAN:
                 return trace_id, _new(), bool(int(flags, 16) & 1)
-    return _process + _new(), _new(), False
+    return new_trace(), _new(), False
+
+
+def new_trace() -> str:
+    """The id of a trace that begins here."""
+    return _process + _new()
 
 
 def traceparent(trace_id: str, span_id: str, sampled: bool) -> str:

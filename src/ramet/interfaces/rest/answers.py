@@ -19,6 +19,7 @@ PUBLIC = ("cache-control", "public, max-age=0, s-maxage=1, stale-while-revalidat
 NO_STORE = ("cache-control", "no-store")
 JSON = ("content-type", "application/json")
 NEAR = ("ramet-cache", "near")
+BYPASS = ("ramet-cache", "bypass")
 NO_SNIFF = ("x-content-type-options", "nosniff")
 VARY = ("vary", "accept-encoding, authorization, cookie")
 # Most stages take less than a millisecond, and formatting numbers costs more than the stages themselves.
@@ -51,22 +52,27 @@ class Answers:
             body = self._coded(result, encoding)
         return Response(result.status, headers, body)
 
-    def kept(self, found: Recalled, accept_encoding: str | None) -> Response | None:
-        """The response of a kept answer; None when there is none."""
-        entry = found.entry
+    def recalled(self, found: Recalled, accept_encoding: str | None, began: float) -> Response:
+        """The response of an answer that was found by the words of its request, which came in at `began`."""
+        entry, result = found.entry, found.result
+        if result is not None:
+            encoding = choose_encoding(accept_encoding, small=len(result.body) < MIN_SIZE)
+            headers = _make_headers(result, encoding, True)
+            body = compress(result.body, encoding) if encoding else result.body
+            timing = stage_timing("execute", perf_counter() - began)
+            return Response(200, [*headers, BYPASS, ("server-timing", timing), *found.allowance.headers()], body)
         if entry is None:
-            return None
+            raise ValueError("nothing was recalled")
         encoding = choose_encoding(accept_encoding, small=len(entry.body) < MIN_SIZE)
-        headers = entry.headers.get(encoding)
-        body = entry.variants.get(encoding) if encoding else entry.body
-        if headers is None or body is None:
-            result = Result(
-                entry.body, etag=entry.etag, entry=entry, key=found.meaning.key, public=found.meaning.public
-            )
-            headers = self._headers(result, encoding, True)
-            body = self._coded(result, encoding) if encoding else entry.body
-        timing = ("server-timing", stage_timing("cache", perf_counter() - found.began))
-        return Response(200, [*headers, NEAR, timing, *found.allowance.headers()], body)
+        kept = entry.headers.get(encoding)
+        coded = entry.variants.get(encoding) if encoding else entry.body
+        if kept is None or coded is None:
+            meaning = found.meaning
+            whole = Result(entry.body, etag=entry.etag, entry=entry, key=meaning.key, public=meaning.public)
+            kept = self._headers(whole, encoding, True)
+            coded = self._coded(whole, encoding) if encoding else entry.body
+        timing = stage_timing("cache", perf_counter() - began)
+        return Response(200, [*kept, NEAR, ("server-timing", timing), *found.allowance.headers()], coded)
 
     def complete(self, response: Response, operation: Operation) -> None:
         """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""

@@ -11,8 +11,8 @@ from ramet.interfaces.http.conditional import parse_etags
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
 from ramet.interfaces.http.problems import render
-from ramet.interfaces.http.tracing import request_id, trace
-from ramet.interfaces.rest.answers import Answers, stage_timing
+from ramet.interfaces.http.tracing import new_trace, request_id, trace
+from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.batch import Batch, Part, misplaced, read_batch, split_path
 from ramet.interfaces.rest.query import Queries, read_inputs
 from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
@@ -23,7 +23,7 @@ from ramet.observe import Crashed, Observer, RequestDone
 from ramet.operations.batching import Batching
 from ramet.operations.operation import Exchange, Operation
 from ramet.operations.pipeline import Pipeline
-from ramet.operations.recall import Recall, Recalled
+from ramet.operations.recall import Recall
 from ramet.settings import Settings
 
 Plain = Callable[[Request], Awaitable[Response]]
@@ -82,15 +82,7 @@ class Rest:
         try:
             self._in_flight.enter(address.address, vital=request.path in self._vital)
             try:
-                words = _words(request)
-                found = None if words is None else self._recall.find(words, address.group)
-                response = None if found is None else self._answers.kept(found, header("accept-encoding"))
-                if found is not None and response is not None:
-                    done.operation, done.caller, done.cache = found.operation.name, found.caller.id, "near"
-                elif found is not None and found.entry is None:
-                    response = await self._read_again(found, request, done)
-                else:
-                    response = await self._answer(request, address, done, words)
+                response = await self._answer(request, address, done)
             finally:
                 self._in_flight.leave()
         except Problem as problem:
@@ -100,27 +92,61 @@ class Rest:
         except Exception as error:
             self._observer.emit(Crashed(done.operation, identifier, error))
             response = self._refuse(Problem("internal"), done)
-        response.headers.append(("x-request-id", identifier))
+        return self._finish(request, response, done, started)
+
+    def at_once(self, request: Request) -> Response | None:
+        """The answer to a read that was asked before in the same words, if that takes no waiting; else None.
+
+        Never raises for what a caller sent. What it leaves unanswered has left no trace.
+        """
+        started = perf_counter()
+        words = _words(request)
+        if words is None:
+            return None
+        meaning = self._recall.meaning(words)
+        if meaning is None or self._in_flight.full:
+            return None
+        header = request.header
+        address = self._addresses.client(request.peer, header("x-forwarded-for") or "", header("forwarded") or "")
+        traced = header("traceparent")
+        done = RequestDone(
+            meaning.name,
+            "GET",
+            request.path,
+            200,
+            0.0,
+            0,
+            "near" if meaning.bound is None else "bypass",
+            meaning.caller.id,
+            address.address,
+            request_id(header("x-request-id")),
+            new_trace() if traced is None else trace(traced)[0],
+            "",
+        )
+        try:
+            found = self._recall.find(words, meaning, address.group)
+            if found is None:
+                return None
+            response = self._answers.recalled(found, header("accept-encoding"), started)
+        except Problem as problem:
+            response = self._refuse(problem, done)
+        except Exception as error:
+            self._observer.emit(Crashed(done.operation, done.request_id, error))
+            response = self._refuse(Problem("internal"), done)
+        return self._finish(request, response, done, started)
+
+    def _finish(self, request: Request, response: Response, done: RequestDone, started: float) -> Response:
+        """Tells what became of the request."""
+        response.headers.append(("x-request-id", done.request_id))
         if self._cors.enabled:
-            response.headers += self._cors.headers(header("origin"))
+            response.headers += self._cors.headers(request.header("origin"))
         done.status = response.status
         done.size = len(response.body)
         done.seconds = perf_counter() - started
         self._observer.emit(done)
         return response
 
-    async def _read_again(self, found: Recalled, request: Request, done: RequestDone) -> Response:
-        """The answer to words that were asked before, when it is not one that is kept."""
-        started = perf_counter()
-        done.operation, done.caller, done.cache = found.operation.name, found.caller.id, "bypass"
-        result = await self._recall.read(found.operation)
-        response = self._answers.respond(request, found.operation, result)
-        response.headers.append(("server-timing", stage_timing("execute", perf_counter() - started)))
-        return response
-
-    async def _answer(
-        self, request: Request, address: ClientAddress, done: RequestDone, words: tuple[str | None, ...] | None
-    ) -> Response:
+    async def _answer(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
         if request.flaw is not None:
             raise request.flaw
         path = request.path
@@ -148,7 +174,7 @@ class Rest:
             done.caller = operation.caller.id
         done.cache = result.cache
         response = self._answers.respond(request, operation, result)
-        if words is not None and target.kind in ("list", "get"):
+        if target.kind in ("list", "get") and (words := _words(request)) is not None:
             self._recall.learn(words, operation, result)
         if result.location:
             response.headers.append(("location", f"{PREFIX}/{target.info.path}/{result.location}"))

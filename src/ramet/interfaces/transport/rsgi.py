@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public, but not marked as re-exported
 
@@ -25,6 +25,8 @@ from ramet.interfaces.transport.request import (
     UNREADABLE,
     Disconnected,
     Handler,
+    Request,
+    Response,
     inspect,
     merge,
     plain_address,
@@ -168,13 +170,34 @@ class RsgiRequest:
                 pass
 
 
+class ReadyHandler(Protocol):
+    """A handler that can answer some requests without waiting: `at_once` gives None for all others."""
+
+    def at_once(self, request: Request, /) -> Response | None: ...
+    def __call__(self, request: Request, /) -> Awaitable[Response]: ...
+
+
+def begin_rsgi(handler: ReadyHandler, scope: RsgiScope, protocol: RsgiProtocol) -> Coroutine[Any, Any, None] | None:
+    """Answer one HTTP request at once and give None; what must be waited for is left to the coroutine it gives."""
+    request = RsgiRequest(scope, protocol)
+    response = handler.at_once(request)
+    if response is None:
+        return _serve(handler, request, protocol)
+    protocol.response_bytes(response.status, response.headers, response.body)
+    return None
+
+
 async def serve_rsgi(handler: Handler, scope: RsgiScope, protocol: RsgiProtocol) -> None:
     """Answer one HTTP request (`scope.proto` is "http") with what `handler` gives.
 
     A Problem is rendered; anything else that escapes the handler is logged and answered with `internal`.
     """
+    await _serve(handler, RsgiRequest(scope, protocol), protocol)
+
+
+async def _serve(handler: Handler, request: RsgiRequest, protocol: RsgiProtocol) -> None:
     try:
-        response = await handler(RsgiRequest(scope, protocol))
+        response = await handler(request)
     except Problem as problem:
         response = render(problem)
     except Disconnected:
@@ -182,6 +205,6 @@ async def serve_rsgi(handler: Handler, scope: RsgiScope, protocol: RsgiProtocol)
     except asyncio.CancelledError:
         response = render(Problem("unavailable", "The server is stopping."))  # only a stop cancels requests
     except Exception:
-        _log.exception("unhandled error in %s %s", scope.method, scope.path)
+        _log.exception("unhandled error in %s %s", request.method, request.path)
         response = render(Problem("internal"))
     protocol.response_bytes(response.status, response.headers, response.body)

@@ -11,6 +11,7 @@ Hyper, below it, answers 400, 414 and 431 by itself, with empty bodies, before a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -29,6 +30,7 @@ from granian.server.embed import Server
 
 from ramet.settings import Settings
 from ramet.topology.loading import Application
+from ramet.topology.single.dispatch import in_flight, run_worker
 from ramet.topology.single.listener import BACKLOG, listen, open_up, say, url_of
 
 HEADER_BUFFER = 65_536
@@ -56,6 +58,7 @@ def serve(
     lifeline: service managers signal parents and workers alike, so there the parent decides.
     """
     _raise_file_limit()
+    _wait_for_turns()
     bound = listener or listen(settings.host, settings.port)
     try:
         app = load()
@@ -110,7 +113,7 @@ class _Process:
         url = url_of(self._listener)
         open_up(self._listener)
         server = EmbeddedServer(self._app, self._listener, self._settings)
-        serving = asyncio.ensure_future(server.serve())
+        serving = asyncio.ensure_future(server.serve(run_worker))  # type: ignore[arg-type]  # it is awaited
         self._ready(url)
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         self._app.draining = True
@@ -164,7 +167,7 @@ class EmbeddedServer(Server):
     def __init__(self, app: Application, listener: socket.socket, settings: Settings) -> None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         super().__init__(
-            app.__rsgi__,
+            getattr(app, "begin", app.__rsgi__),
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             backlog=BACKLOG,
@@ -181,11 +184,6 @@ class EmbeddedServer(Server):
         self._shd: Any = SocketHolder(self._listener.detach(), False, BACKLOG)  # type: ignore[call-arg]  # stub is older
 
 
-def in_flight() -> set[asyncio.Task[Any]]:
-    """The requests being handled: each is a task of granian's, so keeping count costs requests nothing."""
-    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "future_watcher"}
-
-
 def _announce(url: str) -> None:
     say(f"Serving {url}")
 
@@ -195,6 +193,17 @@ def _raise_file_limit() -> None:
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _wait_for_turns() -> None:
+    """Threads that wake up wait until the running one pauses, where the system can do that; more cores change nothing.
+
+    A request passes through three threads, only one of which can run Python. When each wakes the next at once, they
+    push each other from the core for every single request; so they take what has gathered meanwhile, in one go. It
+    nearly halves the processor time of a request.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or not permitted
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _leave(code: int) -> None:

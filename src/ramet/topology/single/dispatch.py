@@ -1,0 +1,81 @@
+"""From granian's threads to the event loop: what can be answered at once is, without a task of its own.
+
+Granian hands each request over by a scheduler, of which it has two of its own. This is a third, on the same base: a
+request is begun in the turn of the loop that it comes in with, and becomes a task only if something is left to await.
+Beyond what granian documents it relies on `CallbackScheduler`, `RSGIWorker` and the order of what `Server.serve`
+passes to its `spawn_target`; the tests of the server fail when one of these changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from granian._granian import CallbackScheduler, RSGIWorker
+
+_Worker: Any = RSGIWorker  # its stub is older than it is
+Begin = Callable[[Any, Any], Coroutine[Any, Any, None] | None]
+
+
+class Watcher(Protocol):
+    """One request of granian's: its scope, where its answer goes, and how it is told what became of it."""
+
+    scope: Any
+    proto: Any
+
+    def done(self) -> None: ...
+    def err(self, error: BaseException, /) -> None: ...
+    def taskref(self, task: asyncio.Task[None], /) -> None: ...
+
+
+class Dispatcher(CallbackScheduler):
+    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left to await."""
+
+    __slots__ = ()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin, *_unused: None) -> None:
+        super().__init__()
+        context, call_soon = self._ctx, loop.call_soon_threadsafe
+
+        def run(watcher: Watcher) -> None:
+            try:
+                left = begin(watcher.scope, watcher.proto)
+            except BaseException as error:
+                watcher.err(error)
+                return
+            if left is None:
+                watcher.done()
+            else:
+                watcher.taskref(loop.create_task(finish(left, watcher)))
+
+        def schedule(watcher: Watcher) -> None:
+            call_soon(run, watcher, context=context)
+
+        self._schedule_fn = schedule
+
+
+async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:
+    """Awaits what is left of a request."""
+    try:
+        await left
+    except BaseException as error:
+        watcher.err(error)
+        return
+    watcher.done()
+
+
+def in_flight() -> set[asyncio.Task[Any]]:
+    """The requests being handled: each is a task, so keeping count costs them nothing."""
+    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == finish.__name__}
+
+
+async def run_worker(number: int, stop: Any, begin: Begin, sock: Any, *options: Any) -> None:
+    """Serves until `stop` is set: the `spawn_target` of granian's server, which gives `options` in its order."""
+    loop = asyncio.get_running_loop()
+    *threads, _task_impl, http, http1, http2, websockets, static, _log, tls, _scope = options
+    stopped = loop.create_future()
+    stop.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
+    worker: Any = _Worker(number, sock, None, *threads, http, http1, http2, websockets, static, *tls, (None, None))
+    worker.serve_async(Dispatcher(loop, begin, None, None, None), loop, stop)
+    await stopped
