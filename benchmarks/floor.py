@@ -1,12 +1,11 @@
 """`python -m benchmarks.floor PORT SIZE`: the floor. A bare ASGI function that answers one constant body of SIZE bytes.
 
 It reads neither path nor body: no application on the same server can do less. The server is run as Ramet runs it:
-granian in the process's own uvloop, HTTP/1 only, its threads taking turns.
+granian in the process's own uvloop, HTTP/1 only.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -35,7 +34,6 @@ def constant(size: int) -> Application:
 
 def main(port: int, size: int) -> None:
     """Serves until it is told to stop."""
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     server = Server(
         constant(size),
         port=port,

@@ -19,15 +19,19 @@ MAX_TAGS = 100_000
 
 
 class Entry:
-    """One finished answer. `variants` holds its compressed forms; `headers` what goes with each."""
+    """One finished answer. `variants` holds its compressed forms; `headers` what goes with each.
 
-    __slots__ = ("body", "etag", "expires", "filled_at", "headers", "size", "tags", "variants")
+    `checked_at` is the counter at which it was last seen that nothing had touched it.
+    """
+
+    __slots__ = ("body", "checked_at", "etag", "expires", "filled_at", "headers", "size", "tags", "variants")
 
     def __init__(self, body: bytes, etag: str, tags: tuple[str, ...], filled_at: int, expires: float) -> None:
         self.body = body
         self.etag = etag
         self.tags = tags
         self.filled_at = filled_at
+        self.checked_at = -1
         self.expires = expires
         self.size = len(body) + ENTRY_OVERHEAD
         self.variants: dict[str, bytes] = {}
@@ -59,7 +63,13 @@ class NearCache:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if self.touched(entry.tags, entry.filled_at) or entry.expires <= self._clock():
+        # Nothing has changed since it was last found valid: most reads are of such answers.
+        if entry.checked_at != self.counter:
+            if self.touched(entry.tags, entry.filled_at):
+                self._drop(key, entry)
+                return None
+            entry.checked_at = self.counter
+        if entry.expires <= self._clock():
             self._drop(key, entry)
             return None
         self._entries.move_to_end(key)

@@ -33,7 +33,8 @@ class Policy(msgspec.Struct, frozen=True):
 
     Derived: `quota` units are enforced for each window of `CELLS` × `cell_ns`. These equal count and window unless
     count is over 65,535, which a counter cannot hold; then both are divided by the same whole number, which is
-    stricter and never looser. `advertised` is the value of `RateLimit-Policy`, `prefix` begins that of `RateLimit`.
+    stricter and never looser. `advertised` is the value of the header `RateLimit-Policy`, `header` is all of it, and
+    `prefix` begins the value of `RateLimit`.
     """
 
     name: str
@@ -43,14 +44,17 @@ class Policy(msgspec.Struct, frozen=True):
     cell_ns: int = 0
     prefix: str = ""
     advertised: str = ""
+    header: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         parts = -(-self.count // LARGEST_QUOTA)
-        derived: dict[str, int | str] = {
+        advertised = f'"{self.name}";q={self.count};w={self.window}'
+        derived: dict[str, int | str | tuple[str, str]] = {
             "quota": self.count // parts,
             "cell_ns": -(-self.window * _NS // (parts * CELLS)),
             "prefix": f'"{self.name}";r=',
-            "advertised": f'"{self.name}";q={self.count};w={self.window}',
+            "advertised": advertised,
+            "header": ("ratelimit-policy", advertised),
         }
         for field, value in derived.items():
             msgspec.structs.force_setattr(self, field, value)
@@ -88,18 +92,18 @@ class Allowance(msgspec.Struct, gc=False):
     policy: Policy | None
     decision: Decision | None
 
-    def headers(self) -> list[tuple[str, str]]:
+    def headers(self) -> tuple[tuple[str, str], ...]:
         """`RateLimit` and `RateLimit-Policy` as in draft-ietf-httpapi-ratelimit-headers-11; empty without a policy.
 
         `r` is what is free, `t` the whole seconds, rounded up, within which no more than that can be used.
         """
         policy, decision = self.policy, self.decision
         if policy is None or decision is None:
-            return []
-        return [
-            ("ratelimit", f"{policy.prefix}{decision.remaining};t={whole_seconds(decision.reset_ns)}"),
-            ("ratelimit-policy", policy.advertised),
-        ]
+            return ()
+        return (
+            ("ratelimit", f"{policy.prefix}{decision.remaining};t={-(-decision.reset_ns // _NS)}"),
+            policy.header,
+        )
 
 
 def whole_seconds(nanoseconds: int) -> int:

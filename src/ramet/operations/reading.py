@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from xxhash import xxh3_128_hexdigest
 
 from ramet.cache.near import Entry
 from ramet.data.query import Query
@@ -253,4 +253,4 @@ def content_etag(body: bytes) -> str:
 
 
 def _digest(body: bytes) -> str:
-    return blake2b(body, digest_size=9).hexdigest()
+    return xxh3_128_hexdigest(body)
