@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ramet.cache.near import NearCache
+from ramet.changes.change import Change
 from ramet.changes.feed import Feed
 from ramet.data.columns import StoredColumns
 from ramet.data.engines import engine_for, open_store, prepare_schema
@@ -195,5 +196,5 @@ class App:
             self.watch.health.drain()
         return await self.watch.health.ready()
 
-    def _committed(self) -> None:
-        self.feed.sync()
+    def _committed(self, changes: Sequence[Change]) -> None:
+        self.feed.committed(changes)

@@ -43,7 +43,7 @@ class Place:
     async def store(self, **given: Any) -> AsyncIterator[Store]:
         assert prepare_schema(self.url, self.schema, self.catalog)
         settings = Settings.read({}, database_url=self.url, **given)
-        store = open_store(settings, Observer(), lambda: 5_000_000, lambda: None)
+        store = open_store(settings, Observer(), lambda: 5_000_000, lambda _: None)
         await store.start()
         try:
             yield store

@@ -73,13 +73,28 @@ class Feed:
             return False
         return True
 
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Applies what this process has just committed, `changes`, if nothing else came in between; then the rest.
+
+        Without `changes`, or when others' come first, everything is read.
+        """
+        if changes and changes[0].seq == self.seq + 1 and not self._behind:
+            try:
+                self._apply(changes)
+            except Exception:
+                self._behind = True
+        self.sync()
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        for applies, _ in self._subscribers:
+            applies(changes)
+        self.seq = changes[-1].seq
+
     def _catch_up(self) -> None:
         while changes := self._source.after(self.seq, BATCH):
             if changes[0].seq != self.seq + 1:
                 self._reset(changes[0].seq - 1)
-            for applies, _ in self._subscribers:
-                applies(changes)
-            self.seq = changes[-1].seq
+            self._apply(changes)
             if len(changes) < BATCH:
                 return
         # Nothing to read: either nothing was logged, or all of it has been trimmed already.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from ramet.changes.change import Change
 from ramet.data.engine import Engine
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import ensure_schema
@@ -32,6 +33,11 @@ def prepare_schema(url: str, schema: Schema, catalog: Catalog, revision: str = "
     return ensure_schema(database_path(url), schema, catalog, revision)
 
 
-def open_store(settings: Settings, observer: Observer, now: Callable[[], int], committed: Callable[[], None]) -> Store:
-    """Opens the database, whose schema is up to date. `now` gives microseconds; `committed` is called after commits."""
+def open_store(
+    settings: Settings, observer: Observer, now: Callable[[], int], committed: Callable[[Sequence[Change]], None]
+) -> Store:
+    """Opens the database, whose schema is up to date. `now` gives microseconds since 1970.
+
+    `committed` is called after each commit: with all that it logged, or with nothing where that has to be read.
+    """
     return SqliteStore(database_path(settings.database_url), settings, observer, now, committed)

@@ -73,7 +73,7 @@ class Store(Protocol):
         What `work` raises undoes it. Raises Problem when the queue is full, the time is over or the disk refuses.
         """
 
-    async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
+    def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Awaitable[Position]:
         """Runs one inserting statement and logs `entry`, in a transaction of their own; returns the entry's place.
 
         Does what `write` would do with such a work, at less cost.

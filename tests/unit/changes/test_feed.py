@@ -165,3 +165,23 @@ def test_positions_read_back_as_written_and_nothing_else_is_one() -> None:
     assert parse_position(str(position)) == position
     for text in ("", "0a1b2c3d", "0a1b2c3d-", "0a1b2c3d-x", "0A1B2C3D-1", "0a1b2c3d-1-2", "0a1b2c3d-" + "9" * 19, "-1"):
         assert parse_position(text) is None
+
+
+def test_own_changes_are_applied_without_reading_unless_others_came_in_between() -> None:
+    log, copy = Log(), Copy()
+    feed = Feed(log)
+    feed.start()
+    feed.subscribe(copy.apply, copy.reset)
+    log.add(2)
+    log.failing = True  # nothing can be read: what is applied is what was given
+    feed.committed(log.rows)
+    assert copy.seen == [1, 2]
+    log.failing = False
+    assert feed.sync()
+    assert copy.seen == [1, 2]
+    log.add(2)
+    feed.committed(log.rows[3:])  # the third row is another process's
+    assert copy.seen == [1, 2, 3, 4]
+    feed.committed(())
+    assert copy.seen == [1, 2, 3, 4]
+    assert feed.seq == 4

@@ -62,7 +62,7 @@ def opens(tmp_path: Path) -> Opens:
         assert prepare_schema(url, Schema(catalog, engine_for(url).column_type), catalog)
         observer = Observer()
         commits: list[int] = []
-        store = SqliteStore(tmp_path / "data.db", settings, observer, lambda: 1, lambda: commits.append(1))
+        store = SqliteStore(tmp_path / "data.db", settings, observer, lambda: 1, lambda _: commits.append(1))
         try:
             yield Opened(store, observer, commits)
         finally:

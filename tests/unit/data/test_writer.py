@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import apsw
 import pytest
 
+from ramet.changes.change import Position
 from ramet.data.statement import Statement
 from ramet.data.store import Entry, Transaction
 from ramet.errors import Problem
@@ -176,7 +178,7 @@ async def test_when_the_engine_gives_the_transaction_up_nothing_of_the_batch_sta
         assert await it.names() == ["x2"]
 
 
-async def test_a_row_whose_log_entry_cannot_be_stored_does_not_stand(opens: Opens) -> None:
+async def test_a_row_whose_log_entry_cannot_be_stored_does_not_stand_and_the_others_do(opens: Opens) -> None:
     async with opens() as it:
         entry = Entry("Thing", "1", "created", 1, None, b"{}")
         unloggable = entry._replace(record=2**70)  # type: ignore[arg-type]  # no number of SQLite's
@@ -186,10 +188,31 @@ async def test_a_row_whose_log_entry_cannot_be_stored_does_not_stand(opens: Open
             it.store.insert(PUT, ("x2", ""), entry),
             return_exceptions=True,
         )
-        assert isinstance(first, OverflowError)
+        assert first == "x1"
         assert isinstance(bad, OverflowError)
         assert last.seq == it.store.changes.head()
-        assert await it.names() == ["x2"]
+        assert await it.names() == ["x1", "x2"]
+
+
+async def test_rows_that_wait_are_inserted_together_each_with_its_place_and_a_refused_one_alone_is_not(
+    opens: Opens,
+) -> None:
+    async with opens() as it:
+        statements: list[StatementRun] = []
+        it.observer.subscribe(StatementRun, statements.append)
+
+        def insert(name: str) -> Awaitable[Position]:
+            return it.store.insert(PUT, (name, ""), Entry("Thing", name, "created", 1, None, b"{}"))
+
+        head = it.store.changes.head()
+        places = await asyncio.gather(*[insert(f"x{number}") for number in range(10)])
+        assert [place.seq for place in places] == [head + 1 + number for number in range(10)]
+        assert [change.record_id for change in it.store.changes.after(head, 99)] == [f"x{n}" for n in range(10)]
+        assert sorted(run.rows for run in statements if run.sql.startswith("INSERT")) == [10, 10]
+        again = await asyncio.gather(insert("y1"), insert("x3"), insert("y2"), return_exceptions=True)
+        assert isinstance(again[1], Problem)
+        assert again[1].kind.code == "not_unique"
+        assert [change.record_id for change in it.store.changes.after(head + 10, 99)] == ["y1", "y2"]
 
 
 async def test_another_process_that_holds_the_lock_is_waited_for_but_not_for_ever(opens: Opens) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ramet.changes.change import Position
+from ramet.changes.change import Change, Position
 from ramet.data.sqlite.connection import open_connection
 from ramet.data.sqlite.leadership import Leadership
 from ramet.data.sqlite.log import SqliteChanges
@@ -36,7 +36,7 @@ class SqliteStore:
         settings: Settings,
         observer: Observer,
         now: Callable[[], int],
-        committed: Callable[[], None],
+        committed: Callable[[Sequence[Change]], None],
     ) -> None:
         connection = open_connection(path, writes=True)
         connection.set_busy_timeout(5_000)
@@ -66,8 +66,8 @@ class SqliteStore:
     async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         return await self.writer.run(work)
 
-    async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
-        return await self.writer.insert(Insertion(statement.sql, arguments, entry))
+    def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Awaitable[Position]:
+        return self.writer.insert(Insertion(statement.sql, arguments, entry))
 
     @property
     def waiting(self) -> int:

@@ -19,6 +19,11 @@ T = TypeVar("T")
 LOG = "INSERT INTO ramet_changes (at, resource, record_id, kind, version, owner, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
+def given_up() -> Problem:
+    """What is told when the engine has undone a whole transaction by itself."""
+    return Problem("unavailable", "The transaction was given up.", retry_after=1)
+
+
 class SqliteTransaction:
     """Runs statements inside the writer's current savepoint. `at` is its time in microseconds since 1970."""
 
@@ -79,4 +84,4 @@ class SqliteTransaction:
     def _check(self) -> None:
         """Once the engine has given the transaction up, each further statement would be committed by itself."""
         if self._lost:
-            raise Problem("unavailable", "The transaction was given up.", retry_after=1)
+            raise given_up()

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
-from ramet.changes.change import Position
+from ramet.changes.change import Change, Position
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import LOG, SqliteTransaction
@@ -25,7 +25,10 @@ from ramet.observe import BatchCommitted, Observer
 
 T = TypeVar("T")
 Work = Callable[[SqliteTransaction], Awaitable[Any]]
+Done = tuple[asyncio.Future[Any], Any]
 MAX_BATCH = 256
+MAX_RUN = 64
+"""Rows that are inserted together: about a millisecond, in which the event loop does nothing else."""
 MAX_BATCH_SECONDS = 0.01
 LOCK_WAIT = (0.0002, 0.002)
 """Least and greatest pause, in seconds, before another try for a lock that another process holds."""
@@ -40,14 +43,17 @@ class Insertion(NamedTuple):
 
 
 class Writer:
-    """Serialises writes on `connection`. `now` gives microseconds since 1970, `committed` is called after commits."""
+    """Serialises writes on `connection`. `now` gives microseconds since 1970.
+
+    `committed` is called after each commit: with all that it logged, or with nothing where that has to be read.
+    """
 
     def __init__(
         self,
         connection: apsw.Connection,
         incarnation: str,
         now: Callable[[], int],
-        committed: Callable[[], None],
+        committed: Callable[[Sequence[Change]], None],
         observer: Observer,
         report: Report,
         *,
@@ -64,6 +70,7 @@ class Writer:
         self._timeout = timeout
         self._waiting: deque[tuple[Work | Insertion, asyncio.Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, "ramet-commit")
+        self._inserted: list[Change] = []
         self._runs: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -75,9 +82,9 @@ class Writer:
         """The result of `work` once its changes are on disk."""
         return await self._queue(work)  # type: ignore[no-any-return]  # the result of this work
 
-    async def insert(self, insertion: Insertion) -> Position:
+    def insert(self, insertion: Insertion) -> asyncio.Future[Position]:
         """Its place in the log once both rows are on disk."""
-        return await self._queue(insertion)  # type: ignore[no-any-return]  # what `_insert` returned
+        return self._queue(insertion)
 
     def _queue(self, work: Work | Insertion) -> asyncio.Future[Any]:
         """Resolves when the work is on disk or refused."""
@@ -106,7 +113,8 @@ class Writer:
             except Exception as error:
                 self._refuse_waiting(as_problem(error))
                 return
-            done: list[tuple[asyncio.Future[Any], Any]] = []
+            done: list[Done] = []
+            self._inserted = []
             try:
                 await self._run_batch(done)
                 await self._commit(done)
@@ -131,52 +139,85 @@ class Writer:
                     raise
             await asyncio.sleep(random.uniform(*LOCK_WAIT))
 
-    async def _run_batch(self, done: list[tuple[asyncio.Future[Any], Any]]) -> None:
-        """Runs what waits, each in its savepoint; `done` gets the futures to acknowledge, with their results."""
+    async def _run_batch(self, done: list[Done]) -> None:
+        """Runs what waits; `done` gets the futures to acknowledge, with their results. Whatever fails fails alone."""
         ends = perf_counter() + MAX_BATCH_SECONDS
         while self._waiting and len(done) < MAX_BATCH and perf_counter() < ends:
-            work, future = self._waiting.popleft()
-            if future.done():
-                continue
-            try:
-                result = self._insert(work) if isinstance(work, Insertion) else await self._run_one(work)
-                done.append((future, result))
-            except Exception as error:
-                _settle(future, error=error)
-                if not self._connection.in_transaction:
-                    # The engine itself gave the whole transaction up, as it may when the disk is full.
-                    for earlier, _ in done:
-                        _settle(earlier, error=error)
-                    done.clear()
-                    return
-            except BaseException:
-                _settle(future, error=_stopping())
-                raise
+            work, future = self._waiting[0]
+            if isinstance(work, Insertion):
+                given_up = self._insert_run(done)
+            else:
+                self._waiting.popleft()
+                given_up = None if future.done() else await self._run_next(work, future, done)
+            if given_up is not None:
+                # The engine itself gave the whole transaction up, as it may when the disk is full.
+                for future, _ in done:
+                    _settle(future, error=given_up)
+                done.clear()
+                return
 
-    def _insert(self, insertion: Insertion) -> Position:
-        """The place of the new log row. A statement that fails undoes itself, so this needs no savepoint.
-
-        Only the engine's own trouble can refuse the second statement: then the whole transaction is given up.
-        """
-        sql, arguments, entry = insertion
-        connection, started = self._connection, perf_counter()
+    async def _run_next(self, work: Work, future: asyncio.Future[Any], done: list[Done]) -> Exception | None:
+        """Runs one work in its savepoint; what went wrong when the whole transaction is lost by that."""
         try:
-            connection.execute(sql, arguments)
-            between = perf_counter()
-            try:
-                connection.execute(LOG, (self._now(), *entry))
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-        except apsw.Error as error:
-            problem = as_problem(error)
-            if problem is error:
-                raise
-            raise problem from error
-        self._report(connection, sql, between - started, 0)
-        self._report(connection, LOG, perf_counter() - between, 0)
-        return Position(self._incarnation, connection.last_insert_rowid())
+            done.append((future, await self._run_one(work)))
+        except Exception as error:
+            _settle(future, error=error)
+            return None if self._connection.in_transaction else error
+        except BaseException:
+            _settle(future, error=_stopping())
+            raise
+        return None
+
+    def _insert_run(self, done: list[Done]) -> Exception | None:
+        """Inserts all rows that wait in a row: together where none of them is refused, else one by one."""
+        run: list[tuple[Insertion, asyncio.Future[Any]]] = []
+        while self._waiting and len(run) < MAX_RUN:
+            work, future = self._waiting[0]
+            if not isinstance(work, Insertion):
+                break
+            self._waiting.popleft()
+            if not future.done():
+                run.append((work, future))
+        if not run:
+            return None
+        places = self._insert(run)
+        if not isinstance(places, Exception):
+            done += places
+            return None
+        for item in run:
+            alone = places if len(run) == 1 or not self._connection.in_transaction else self._insert([item])
+            if isinstance(alone, Exception):
+                _settle(item[1], error=alone)
+            else:
+                done += alone
+        return None if self._connection.in_transaction else places
+
+    def _insert(self, run: Sequence[tuple[Insertion, asyncio.Future[Any]]]) -> list[Done] | Exception:
+        """The places of all in the log; what went wrong when one is refused, and then nothing of them stands."""
+        tables: dict[str, list[tuple[Insertion, asyncio.Future[Any]]]] = {}
+        for item in run:
+            tables.setdefault(item[0].sql, []).append(item)
+        ordered = [item for items in tables.values() for item in items]
+        connection, now = self._connection, self._now()
+        connection.execute("SAVEPOINT run")
+        try:
+            for sql, items in tables.items():
+                self._execute_many(sql, [insertion.arguments for insertion, _ in items])
+            self._execute_many(LOG, [(now, *insertion.entry) for insertion, _ in ordered])
+        except Exception as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO run")
+                connection.execute("RELEASE run")
+            return as_problem(error)
+        connection.execute("RELEASE run")
+        first = connection.last_insert_rowid() - len(ordered) + 1
+        self._inserted += [Change(seq, now, *insertion.entry) for seq, (insertion, _) in enumerate(ordered, first)]
+        return [(future, Position(self._incarnation, seq)) for seq, (_, future) in enumerate(ordered, first)]
+
+    def _execute_many(self, sql: str, rows: Sequence[Row]) -> None:
+        started = perf_counter()
+        self._connection.executemany(sql, rows)
+        self._report(self._connection, sql, perf_counter() - started, len(rows))
 
     async def _run_one(self, work: Work) -> Any:
         """The result of `work`, all of whose changes stand, or what it raised, and none of them do."""
@@ -202,7 +243,7 @@ class Writer:
             raise problem from error
         return result
 
-    async def _commit(self, done: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    async def _commit(self, done: list[Done]) -> None:
         if not self._connection.in_transaction:
             return
         started = perf_counter()
@@ -216,7 +257,8 @@ class Writer:
                 _settle(future, error=as_problem(error))
             return
         self._observer.emit(BatchCommitted(len(done), perf_counter() - started))
-        self._committed()
+        # Where other work was done as well, its changes have to be read.
+        self._committed(self._inserted if len(self._inserted) == len(done) else ())
         for future, result in done:
             _settle(future, result)
 
