@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ramet.cache.near import NearCache
-from ramet.changes.change import Change
 from ramet.changes.feed import Feed
 from ramet.data.columns import StoredColumns
 from ramet.data.engines import engine_for, open_store, prepare_schema
@@ -117,7 +116,7 @@ class App:
         observer = self.observer
         if not self.prepare(settings):
             raise SettingsError("The database does not have the declared schema. Run `ramet migrate plan`, then apply.")
-        self.store = open_store(settings, observer, self.clock, self._committed)
+        self.store = open_store(settings, observer, self.clock, lambda changes: self.feed.committed(changes))
         self.feed = Feed(self.store.changes)
         self.feed.start()
         self.near = NearCache(settings.cache_size, time.monotonic)
@@ -143,7 +142,7 @@ class App:
         self.core.parts.update({type(part): part for part in (*self.identity.parts, *self._parts)})
         handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
-        recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers.reading, self.store)
+        recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers, self.store)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
@@ -195,6 +194,3 @@ class App:
         if self.draining:
             self.watch.health.drain()
         return await self.watch.health.ready()
-
-    def _committed(self, changes: Sequence[Change]) -> None:
-        self.feed.committed(changes)

@@ -6,9 +6,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.rest.account import Accounts
 from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.entry import Plain, Rest
 from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.rest.repeats import Repeats
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApplication
 from ramet.interfaces.transport.mount import Mount
@@ -34,18 +36,19 @@ def rest_of(
 ) -> Rest:
     """The handler of all requests that no mounted application takes."""
     settings = core.settings
+    cors, answers = Cors(settings.cors_origins), Answers(core.near)
+    accounts = Accounts(Addresses(settings.trusted_proxies), cors, core.observer)
     return Rest(
         routes=routes,
         pipeline=pipeline,
         batching=Batching(core, pipeline, handlers),
         queries=Queries(core.cursors, settings.page_limit),
-        answers=Answers(core.near),
-        cors=Cors(settings.cors_origins),
-        addresses=Addresses(settings.trusted_proxies),
+        answers=answers,
+        cors=cors,
+        accounts=accounts,
+        repeats=Repeats(recall, answers, accounts, in_flight, settings.body_limit),
         in_flight=in_flight,
-        observer=core.observer,
         settings=settings,
-        recall=recall,
         plain=dict(pages),
         vital=vital,
     )

@@ -13,10 +13,11 @@ from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.operations.authority import Permit
 from ramet.operations.core import Core
+from ramet.operations.creating import Creation
 from ramet.operations.idempotency import Idempotency
 from ramet.operations.inputs import decode_input
 from ramet.operations.operation import Operation, Result
-from ramet.operations.writing import Writing
+from ramet.operations.writing import Writing, own_fields
 
 Bounds = Sequence[tuple[str, Permit]]
 VERBS = {"create": "create", "update": "update", "replace": "update", "delete": "delete"}
@@ -48,6 +49,14 @@ class Changing:
         values = {name: getattr(given, name) for name in given.__struct_fields__}
         return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
+    def creation(self, operation: Operation) -> Creation | None:
+        """What remains of the creates that are like this one, its values aside; None when each is looked at."""
+        info = operation.info
+        permit = self._core.authority.permit(info, "create", operation.caller)
+        if info.references or info.access.write_fields or permit.closed or not self._writing.simple(info, {}, permit):
+            return None
+        return Creation(self._writing, operation, self._decoders[info.name, "create"])
+
     def authorize(self, operation: Operation, values: Mapping[str, Any]) -> Permit:
         """The permit of the change. Raises Problem when there can be none."""
         info, kind = operation.info, operation.kind
@@ -74,7 +83,10 @@ class Changing:
             and self._writing.simple(info, values, permit)
             and not self._core.authority.bounds(info, values, caller)
         ):
-            row, record, position = await self._writing.create_simple(info, values, caller)
+            row, record, place = self._writing.create_simple(
+                info, [values.get(name, msgspec.UNSET) for name in own_fields(info)], caller
+            )
+            position = await place
             body = _encode(self.shown(info, row, permit)) if permit.closed else record
             return Result(body, 201, etag='"1"', location=row[0], position=str(position))
 

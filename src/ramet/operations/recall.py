@@ -8,6 +8,7 @@ given: the log, the token's life and revocation, the limit, and whether a kept a
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TypeVar
 
 import msgspec
 
@@ -19,13 +20,16 @@ from ramet.identity.caller import ANONYMOUS, Caller
 from ramet.identity.verifier import Verifier
 from ramet.limits.limiter import Limiter
 from ramet.limits.policy import Allowance
+from ramet.operations.creating import Creation
+from ramet.operations.handlers import Handlers
 from ramet.operations.operation import Operation, Result
-from ramet.operations.reading import Bound, Reading
+from ramet.operations.reading import Bound
 
 REMEMBERED = 4_096
 LONGEST = 2_048
 """Characters of the words of a request that is remembered."""
 Words = tuple[str | None, ...]
+M = TypeVar("M")
 
 
 class Meaning(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +46,16 @@ class Meaning(msgspec.Struct, frozen=True, gc=False):
     bound: Bound | None
 
 
+class CreateMeaning(msgspec.Struct, frozen=True, gc=False):
+    """What the words of a create mean, its body aside: who makes a record of what; `path` is the resource's."""
+
+    name: str
+    token: str
+    caller: Caller
+    path: str
+    creation: Creation
+
+
 class Recalled(msgspec.Struct, gc=False):
     """An answer, which is kept (`entry`) or was read just now (`result`), and what its receiver may still ask for."""
 
@@ -55,17 +69,20 @@ class Recall:
     """Finds answers by the words of requests."""
 
     def __init__(
-        self, feed: Feed, verifier: Verifier, limiter: Limiter, near: NearCache, reading: Reading, store: Store
+        self, feed: Feed, verifier: Verifier, limiter: Limiter, near: NearCache, handlers: Handlers, store: Store
     ) -> None:
         self._sync = feed.sync
         self._verify = verifier.verify
         self._check = limiter.check
         self._near = near
-        self._reading = reading
+        self._reading = handlers.reading
         self._inline = store.inline
         self._fetch = store.fetch_now
+        self._changing = handlers.changing
         self._meanings: dict[Words, Meaning] = {}
+        self._creates: dict[Words, CreateMeaning] = {}
         self.meaning = self._meanings.get
+        self.create_meaning = self._creates.get
 
     def learn(self, words: Words, operation: Operation, result: Result) -> None:
         """Remembers what the words meant; not for callers known by a cookie, nor when the answer was overtaken."""
@@ -77,13 +94,36 @@ class Recall:
                 bound = self._reading.bind(operation, operation.permit)
             if bound is None:
                 return
-        if sum(len(word) for word in words if word is not None) > LONGEST:
+        meaning = Meaning(operation.name, operation.token, operation.caller, result.key, result.public, bound)
+        _remember(self._meanings, words, meaning)
+
+    def learn_create(self, words: Words, operation: Operation) -> None:
+        """Remembers what the words of a create meant, if others with the same words need nothing else looked at."""
+        if operation.via != "bearer" or operation.token is None:
             return
-        if len(self._meanings) >= REMEMBERED:
-            self._meanings.clear()
-        self._meanings[words] = Meaning(
-            operation.name, operation.token, operation.caller, result.key, result.public, bound
-        )
+        creation = self._changing.creation(operation)
+        if creation is not None:
+            path = operation.info.path
+            meaning = CreateMeaning(operation.name, operation.token, operation.caller, path, creation)
+            _remember(self._creates, words, meaning)
+
+    def charge(self, group: str) -> None:
+        """Counts what cannot be understood for its sender. Raises Problem `rate_limited`."""
+        self._check("general", None, group)
+
+    def admit(self, words: Words, meaning: CreateMeaning, group: str) -> Allowance:
+        """What the caller of a known create may still ask for; `group` is the address for limits.
+
+        Raises Problem as the pipeline does: for a token that has ended, and `rate_limited`.
+        """
+        self._sync()
+        try:
+            self._verify(meaning.token)
+        except Problem:
+            self._creates.pop(words, None)
+            self._check("general", None, group)
+            raise
+        return self._check("general", meaning.caller.id, group)
 
     def find(self, words: Words, meaning: Meaning, group: str) -> Recalled | None:
         """The answer to the words, exact as of this call; None when the pipeline has to find it.
@@ -99,7 +139,7 @@ class Recall:
             except Problem:
                 verified = ANONYMOUS
             if verified.id != caller.id or (meaning.bound is not None and verified is not caller):
-                del self._meanings[words]
+                self._meanings.pop(words, None)
                 return None
         bound = meaning.bound
         if bound is None:
@@ -115,5 +155,13 @@ class Recall:
             return None if rows is None else Recalled(meaning, allowance, None, bound.finish(rows))
         except Problem:
             # Why it cannot be answered, such as that the record is gone, is for the pipeline to say.
-            del self._meanings[words]
+            self._meanings.pop(words, None)
             return None
+
+
+def _remember(meanings: dict[Words, M], words: Words, meaning: M) -> None:
+    if sum(len(word) for word in words if word is not None) > LONGEST:
+        return
+    if len(meanings) >= REMEMBERED:
+        meanings.clear()
+    meanings[words] = meaning

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,11 @@ _encode = msgspec.json.Encoder().encode
 Values = Mapping[str, Any]
 
 
+def own_fields(info: ResourceInfo) -> tuple[str, ...]:
+    """The fields of a resource beside those that every record has, in the order of its columns."""
+    return tuple(name for name in info.fields if name not in BASE_FIELDS)
+
+
 class Writing:
     """Changes rows inside a transaction, by the caller's permit. Values are Python values, rows stored ones."""
 
@@ -29,9 +34,7 @@ class Writing:
         self._hooks = hooks
         self._columns = {
             info.name: tuple(
-                (name, core.reads[info.name].codec.codecs[name].bind, field.initial)
-                for name, field in info.fields.items()
-                if name not in BASE_FIELDS
+                (core.reads[info.name].codec.codecs[name].bind, info.fields[name].initial) for name in own_fields(info)
             )
             for info in core.catalog
         }
@@ -42,26 +45,22 @@ class Writing:
             return False
         return not any(values.get(name) is not None for name in info.references)
 
-    async def create_simple(
-        self, info: ResourceInfo, values: Values, caller: Caller
-    ) -> tuple[Sequence[Any], bytes, Position]:
-        """Stores a `simple` record in a transaction of its own; its row, its log entry's JSON and that one's place.
+    def create_simple(
+        self, info: ResourceInfo, values: Sequence[Any], caller: Caller
+    ) -> tuple[Sequence[Any], bytes, Awaitable[Position]]:
+        """Begins to store a `simple` record in a transaction of its own: its row, its JSON, and its place in the log.
 
-        What `values` leave out has its default.
+        The place is there once the record is on disk. `values` are those of `own_fields`, UNSET for their defaults.
         """
         now = self._core.moment()
-        own = [
-            value if value is None or bind is None else bind(value)
-            for value, bind in [
-                (values[name] if name in values else initial(), bind)
-                for name, bind, initial in self._columns[info.name]
-            ]
-        ]
         record_id, owner = self._core.new_id(), caller.id
-        row = (record_id, owner, now, now, 1, *own)
+        row = [record_id, owner, now, now, 1]
+        for value, (bind, initial) in zip(values, self._columns[info.name], strict=True):
+            stored = initial() if value is msgspec.UNSET else value
+            row.append(stored if bind is None or stored is None else bind(stored))
         record = _encode(self._core.reads[info.name].codec.wire(row))
         entry = Entry(info.name, record_id, "created", 1, owner, record)
-        return row, record, await self._core.store.insert(self._core.writes[info.name].insert, row, entry)
+        return row, record, self._core.store.insert(self._core.writes[info.name].insert, row, entry)
 
     async def create(
         self,

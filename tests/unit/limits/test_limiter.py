@@ -172,7 +172,7 @@ def test_switched_off_it_admits_everything_says_nothing_and_opens_nothing() -> N
         limiter.check_account("ada@example.org", "192.0.2.1")
     limiter.succeeded("ada@example.org", "192.0.2.1")
     assert limiter.blocked("ada@example.org", "192.0.2.1") == 0
-    assert UNLIMITED.headers() == []
+    assert UNLIMITED.headers() == ()
     limiter.close()
 
 

@@ -10,6 +10,7 @@ from ramet.interfaces.http.compression import MIN_SIZE, compress
 from ramet.interfaces.http.conditional import not_modified, with_encoding
 from ramet.interfaces.http.negotiation import choose_encoding
 from ramet.interfaces.transport.request import Request, Response
+from ramet.limits.policy import Allowance
 from ramet.operations.operation import Operation, Result
 from ramet.operations.pipeline import STAGES
 from ramet.operations.recall import Recalled
@@ -74,13 +75,29 @@ class Answers:
         timing = stage_timing("cache", perf_counter() - began)
         return Response(200, [*kept, NEAR, ("server-timing", timing), *found.allowance.headers()], coded)
 
-    def complete(self, response: Response, operation: Operation) -> None:
+    def created(
+        self, record: bytes, position: str, accept_encoding: str | None, began: float, allowance: Allowance
+    ) -> Response:
+        """The response of a create that came in at `began` and is on disk."""
+        encoding = choose_encoding(accept_encoding, small=len(record) < MIN_SIZE)
+        headers = [NO_SNIFF, VARY, JSON, ("etag", with_encoding('"1"', encoding)), NO_STORE, BYPASS]
+        if encoding:
+            headers.append(("content-encoding", encoding))
+        timing = ("server-timing", stage_timing("execute", perf_counter() - began))
+        headers += (timing, ("ramet-position", position), *allowance.headers())
+        return Response(201, headers, compress(record, encoding) if encoding else record)
+
+    def refused(self, response: Response, operation: Operation) -> None:
         """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""
-        own = {name for name, _ in response.headers}
         if operation.marks:
             response.headers.append(("server-timing", timing(operation.marks)))
         if operation.allowance is not None:
-            response.headers += [header for header in operation.allowance.headers() if header[0] not in own]
+            _add_limits(response, operation.allowance)
+
+    def complete(self, response: Response, began: float, allowance: Allowance) -> None:
+        """The same, for a request that came in at `began`."""
+        response.headers.append(("server-timing", stage_timing("execute", perf_counter() - began)))
+        _add_limits(response, allowance)
 
     def _headers(self, result: Result, encoding: str, reading: bool) -> list[tuple[str, str]]:
         entry = result.entry
@@ -100,6 +117,11 @@ class Answers:
             coded = entry.variants[encoding] = compress(result.body, encoding, cached=True)
             self._near.grew(result.key, entry, len(coded))
         return coded
+
+
+def _add_limits(response: Response, allowance: Allowance) -> None:
+    own = {name for name, _ in response.headers}
+    response.headers += [header for header in allowance.headers() if header[0] not in own]
 
 
 def _make_headers(result: Result, encoding: str, reading: bool) -> list[tuple[str, str]]:

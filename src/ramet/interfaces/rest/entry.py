@@ -10,20 +10,19 @@ from ramet.identity import cookies
 from ramet.interfaces.http.conditional import parse_etags
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
-from ramet.interfaces.http.problems import render
-from ramet.interfaces.http.tracing import new_trace, request_id, trace
+from ramet.interfaces.rest.account import Accounts
 from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.batch import Batch, Part, misplaced, read_batch, split_path
 from ramet.interfaces.rest.query import Queries, read_inputs
+from ramet.interfaces.rest.repeats import Repeats
 from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
-from ramet.interfaces.transport.request import Disconnected, Request, Response
-from ramet.limits.addresses import Addresses, ClientAddress
+from ramet.interfaces.transport.request import Request, Response
+from ramet.limits.addresses import ClientAddress
 from ramet.limits.overload import InFlight
-from ramet.observe import Crashed, Observer, RequestDone
+from ramet.observe import RequestDone
 from ramet.operations.batching import Batching
 from ramet.operations.operation import Exchange, Operation
 from ramet.operations.pipeline import Pipeline
-from ramet.operations.recall import Recall
 from ramet.settings import Settings
 
 Plain = Callable[[Request], Awaitable[Response]]
@@ -45,11 +44,10 @@ class Rest:
         queries: Queries,
         answers: Answers,
         cors: Cors,
-        addresses: Addresses,
+        accounts: Accounts,
+        repeats: Repeats,
         in_flight: InFlight,
-        observer: Observer,
         settings: Settings,
-        recall: Recall,
         plain: dict[str, Plain],
         vital: frozenset[str],
     ) -> None:
@@ -59,11 +57,11 @@ class Rest:
         self._queries = queries
         self._answers = answers
         self._cors = cors
-        self._addresses = addresses
         self._in_flight = in_flight
-        self._observer = observer
         self._settings = settings
-        self._recall = recall
+        self._accounts = accounts
+        self._repeats = repeats
+        self.at_once = repeats.at_once
         self._plain = plain
         self._vital = vital
         public = cookies.parse_origin(settings.public_url.rstrip("/"))
@@ -71,80 +69,19 @@ class Rest:
 
     async def __call__(self, request: Request) -> Response:
         """Answers one request and tells what became of it. Never raises for what a caller sent."""
+        if request.method == "POST" and (known := self._repeats.known_create(request)) is not None:
+            return await self._repeats.create(request, *known)
         started = perf_counter()
-        header = request.header
-        address = self._addresses.client(request.peer, header("x-forwarded-for") or "", header("forwarded") or "")
-        identifier = request_id(header("x-request-id"))
-        done = RequestDone(
-            "unknown", request.method, request.path, 0, 0.0, 0, "", None, address.address, identifier, "", ""
-        )
-        done.trace_id = trace(header("traceparent"))[0]
+        done, address = self._accounts.open(request)
         try:
             self._in_flight.enter(address.address, vital=request.path in self._vital)
             try:
                 response = await self._answer(request, address, done)
             finally:
                 self._in_flight.leave()
-        except Problem as problem:
-            response = self._refuse(problem, done)
-        except Disconnected:
-            response = self._refuse(Problem("bad_request", "The body broke off."), done)
         except Exception as error:
-            self._observer.emit(Crashed(done.operation, identifier, error))
-            response = self._refuse(Problem("internal"), done)
-        return self._finish(request, response, done, started)
-
-    def at_once(self, request: Request) -> Response | None:
-        """The answer to a read that was asked before in the same words, if that takes no waiting; else None.
-
-        Never raises for what a caller sent. What it leaves unanswered has left no trace.
-        """
-        started = perf_counter()
-        words = _words(request)
-        if words is None:
-            return None
-        meaning = self._recall.meaning(words)
-        if meaning is None or self._in_flight.full:
-            return None
-        header = request.header
-        address = self._addresses.client(request.peer, header("x-forwarded-for") or "", header("forwarded") or "")
-        traced = header("traceparent")
-        done = RequestDone(
-            meaning.name,
-            "GET",
-            request.path,
-            200,
-            0.0,
-            0,
-            "near" if meaning.bound is None else "bypass",
-            meaning.caller.id,
-            address.address,
-            request_id(header("x-request-id")),
-            new_trace() if traced is None else trace(traced)[0],
-            "",
-        )
-        try:
-            found = self._recall.find(words, meaning, address.group)
-            if found is None:
-                return None
-            response = self._answers.recalled(found, header("accept-encoding"), started)
-        except Problem as problem:
-            response = self._refuse(problem, done)
-        except Exception as error:
-            self._observer.emit(Crashed(done.operation, done.request_id, error))
-            response = self._refuse(Problem("internal"), done)
-        return self._finish(request, response, done, started)
-
-    def _finish(self, request: Request, response: Response, done: RequestDone, started: float) -> Response:
-        """Tells what became of the request."""
-        response.headers.append(("x-request-id", done.request_id))
-        if self._cors.enabled:
-            response.headers += self._cors.headers(request.header("origin"))
-        done.status = response.status
-        done.size = len(response.body)
-        done.seconds = perf_counter() - started
-        self._observer.emit(done)
-        return response
+            response = self._accounts.refuse(error, done)
+        return self._accounts.close(request, response, done, started)
 
     async def _answer(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
         if request.flaw is not None:
@@ -167,15 +104,14 @@ class Rest:
         try:
             result = await self._pipeline.run(operation)
         except Problem as problem:
-            response = self._refuse(problem, done)
-            self._answers.complete(response, operation)
+            response = self._accounts.refuse(problem, done)
+            self._answers.refused(response, operation)
             return response
         finally:
             done.caller = operation.caller.id
         done.cache = result.cache
         response = self._answers.respond(request, operation, result)
-        if target.kind in ("list", "get") and (words := _words(request)) is not None:
-            self._recall.learn(words, operation, result)
+        self._repeats.learn(request, operation, result)
         if result.location:
             response.headers.append(("location", f"{PREFIX}/{target.info.path}/{result.location}"))
         return response
@@ -344,24 +280,6 @@ class Rest:
     def _charge(self, address: ClientAddress) -> None:
         """Counts a request that cannot be understood for its sender. Raises Problem `rate_limited`."""
         self._pipeline.limiter.check("general", None, address.group)
-
-    def _refuse(self, problem: Problem, done: RequestDone) -> Response:
-        done.code = problem.kind.code
-        return render(problem)
-
-
-def _words(request: Request) -> tuple[str | None, ...] | None:
-    """All of a read that its answer depends on; None for requests that are no plain reads."""
-    header = request.header
-    authorization = header("authorization")
-    if (
-        request.method != "GET"
-        or request.flaw is not None
-        or header("if-none-match") is not None
-        or (authorization is None and header("cookie") is not None)
-    ):
-        return None
-    return (request.path, request.query, authorization, header("accept"), header("accept-encoding"))
 
 
 def _match(header: str) -> tuple[str, ...] | None:

@@ -1,0 +1,37 @@
+"""Creates that need nothing but to be stored: no hook, rule or reference to look at, whatever the values."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+
+from ramet.changes.change import Position
+from ramet.operations.inputs import decode_input
+from ramet.operations.operation import Operation
+from ramet.operations.writing import Writing, own_fields
+
+
+class Creation:
+    """The creates of one resource by one caller."""
+
+    __slots__ = ("_caller", "_decoder", "_info", "_names", "_writing")
+
+    def __init__(self, writing: Writing, operation: Operation, decoder: msgspec.json.Decoder[Any]) -> None:
+        self._writing = writing
+        self._info = operation.info
+        self._caller = operation.caller
+        self._decoder = decoder
+        self._names = own_fields(operation.info)
+
+    def begin(self, body: bytes) -> tuple[str, bytes, Awaitable[Position]]:
+        """The id of the record that `body` gives, its JSON, and its place in the log, which is there once it is stored.
+
+        Raises Problem for what the body gets wrong, and when the store takes no more writes.
+        """
+        info = self._info
+        given = decode_input(body, self._decoder, info.fields, info.inputs.checked)
+        values = [getattr(given, name, msgspec.UNSET) for name in self._names]
+        row, record, place = self._writing.create_simple(info, values, self._caller)
+        return row[0], record, place
