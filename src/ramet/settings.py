@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     write_timeout: Annotated[float, _s("Longest time for one write, its hooks included.")] = 5.0
     read_steps: Annotated[int, _s("SQLite virtual-machine steps one read may take.")] = 20_000_000
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
+    record_cache_size: Annotated[int, _s("Bytes of records' JSON kept to spare encoding them anew; asked of by version only, so never stale.")] = 8_388_608
     follow_interval: Annotated[float, _s("How often a process looks at the change log while nothing else makes it look.")] = 0.05
     changes_retention: Annotated[float, _s("How long the change log is kept.")] = 86_400.0
     idempotency_retention: Annotated[float, _s("How long an Idempotency-Key is remembered.")] = 86_400.0

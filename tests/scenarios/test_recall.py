@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -140,3 +142,34 @@ async def test_what_is_not_kept_is_read_again_by_the_same_rules(client: Client) 
     assert [(await bob.get(path)).status for _ in range(3)] == [404] * 3
     await ann.post("auth/sign-out")
     assert (await ann.get(path)).code == "session_ended"
+
+
+async def test_what_another_program_changes_in_the_file_is_seen_and_counted(client: Client) -> None:
+    """Records are kept by version: a change past Ramet must have a version of its own."""
+    ann = await client.sign_up("ann")
+    draft = (await ann.post("drafts", {"text": "one"})).ok()
+    path = f"drafts/{draft['id']}"
+    for _ in range(3):
+        assert (await ann.get(path)).ok()["text"] == "one"
+        assert [found["text"] for found in (await ann.get("drafts")).items] == ["one"]
+    file = client.app.settings.database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("UPDATE drafts SET text = 'two'")
+    answer = await ann.get(path)
+    assert (answer.ok()["text"], answer.ok()["version"], answer.headers["etag"]) == ("two", 2, '"2"')
+    assert [found["text"] for found in (await ann.get("drafts")).items] == ["two"]
+    assert (await ann.get(path, if_none_match='"1"')).status == 200
+
+
+async def test_kept_records_are_those_of_their_own_caller_and_of_the_present(client: Client) -> None:
+    ann, bob = await client.sign_up("ann"), await client.sign_up("bob")
+    drafts = [(await ann.post("drafts", {"text": text})).ok() for text in ("one", "two")]
+    for _ in range(3):
+        assert [found["text"] for found in (await ann.get("drafts?sort=text")).items] == ["one", "two"]
+        assert (await bob.get("drafts?sort=text")).items == []
+        assert (await bob.get(f"drafts/{drafts[0]['id']}")).status == 404
+        assert [list(found) for found in (await ann.get("drafts?sort=text&fields=text")).items] == [["text"]] * 2
+    (await ann.patch(f"drafts/{drafts[0]['id']}", {"text": "zero"})).ok()
+    await ann.delete(f"drafts/{drafts[1]['id']}")
+    assert [(found["text"], found["version"]) for found in (await ann.get("drafts?sort=text")).items] == [("zero", 2)]
+    assert (await ann.get(f"drafts/{drafts[1]['id']}")).status == 404

@@ -60,6 +60,20 @@ class Reads:
         key = ("list", query.shape, guard.identity)
         return self._keep(key, lambda: self._build_list(query, guard))
 
+    def places_plan(self, query: Query, guard: Guard) -> ListPlan | None:
+        """The list's records by id, version and sort keys alone; None where what is shown is not all of a record."""
+        if query.fields is not None or guard.omitted or guard.nulled:
+            return None
+        fields = tuple(dict.fromkeys(("id", "version", *(name for name, _ in query.sort))))
+        slim = msgspec.structs.replace(query, fields=fields)
+        return self.list_plan(slim, guard)
+
+    def place_plan(self, guard: Guard) -> Statement | None:
+        """Id and version of the record `id`, under the same condition."""
+        if guard.omitted or guard.nulled:
+            return None
+        return self.get_plan(("id", "version"), guard)[0]
+
     def count_plan(self, query: Query, guard: Guard) -> Statement:
         key = ("count", query.shape, guard.identity)
         return self._keep(key, lambda: self._build_count(query, guard))

@@ -17,6 +17,7 @@ def figures(core: Core, in_flight: InFlight) -> Gauges:
         "ramet_write_queue": ("Writes waiting for the writer.", lambda: core.store.waiting),
         "ramet_near_cache_bytes": ("Bytes in the near cache.", lambda: core.near.bytes),
         "ramet_near_cache_entries": ("Answers in the near cache.", lambda: len(core.near)),
+        "ramet_record_cache_bytes": ("Bytes of records' JSON kept by version.", lambda: core.records.bytes),
         "ramet_log_position": ("Place in the change log that this process has applied.", lambda: core.feed.seq),
     }
 

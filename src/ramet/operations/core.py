@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import uuid_utils
 
 from ramet.cache.near import NearCache
+from ramet.cache.records import Records
 from ramet.changes.feed import Feed
 from ramet.data.engine import Engine
 from ramet.data.reads import Reads
@@ -47,6 +48,9 @@ class Core:
         self.store = store
         self.feed = feed
         self.near = near
+        kept = settings.record_cache_size if store.inline else 0
+        self.records = Records(kept, [info.name for info in catalog])
+        feed.subscribe(self.records.apply, self.records.clear)
         self.authority = authority
         self.cursors = cursors
         self.settings = settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import msgspec
@@ -12,29 +12,16 @@ from xxhash import xxh3_128_hexdigest
 from ramet.cache.near import Entry
 from ramet.data.query import Query
 from ramet.data.reads import ListPlan
-from ramet.data.statement import Statement
 from ramet.data.store import Rows
 from ramet.declare.catalog import ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.operations.authority import Permit
+from ramet.operations.bound import Bound, Known
 from ramet.operations.core import Core
 from ramet.operations.expansion import Expansion
 from ramet.operations.operation import Operation, Result
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Bound(msgspec.Struct, frozen=True, gc=False):
-    """A read as one statement with its values, by name and in order; `finish` makes the answer of its rows."""
-
-    statement: Statement
-    values: dict[str, Any]
-    arguments: tuple[Any, ...]
-    finish: Callable[[Rows], Result]
-
-    @classmethod
-    def of(cls, statement: Statement, values: dict[str, Any], finish: Callable[[Rows], Result]) -> Bound:
-        return cls(statement, values, statement.arguments(values), finish)
 
 
 class Reading:
@@ -125,7 +112,7 @@ class Reading:
         return permit.tags
 
     def bind(self, operation: Operation, permit: Permit) -> Bound | None:
-        """The one statement that reads the answer, with all its values; None when one is not enough."""
+        """What reads the answer, with all its values; None when one statement is not enough."""
         if operation.query.expand or operation.query.count:
             return None
         return self._bind_get(operation, permit) if operation.kind == "get" else self._bind_list(operation, permit)
@@ -151,7 +138,24 @@ class Reading:
             # What is shown may depend on more than the record: its version alone does not name the answer then.
             return Result(body, etag=f'"{row[place]}-{_digest(body)}"' if masked else f'"{row[place]}"')
 
-        return Bound.of(statement, {"id": operation.id, **permit.values}, finish)
+        values = {"id": operation.id, **permit.values}
+        return Bound(statement, values, statement.arguments(values), finish, self._known_get(operation, permit, values))
+
+    def _known_get(self, operation: Operation, permit: Permit, values: dict[str, Any]) -> Known | None:
+        info = operation.info
+        shelf = self._core.records.shelf(info.name)
+        statement = self._core.reads[info.name].place_plan(permit.guard)
+        if shelf is None or statement is None or operation.query.fields is not None or info.access.fields:
+            return None
+
+        def finish(rows: Rows) -> Result | None:
+            if not rows:
+                return None
+            record_id, version = rows[0]
+            kept = shelf.find(record_id)
+            return Result(kept[1], etag=f'"{version}"') if kept is not None and kept[0] == version else None
+
+        return Known(statement, statement.arguments(values), finish)
 
     async def _get(self, operation: Operation, permit: Permit) -> Result:
         """One record with those it refers to."""
@@ -169,14 +173,47 @@ class Reading:
         info, query = operation.info, operation.query
         reads = self._core.reads[info.name]
         plan = reads.list_plan(query, permit.guard)
+        values = {**reads.values(query), **permit.values}
+        known = self._known_list(operation, permit, values)
+        shelf = None if known is None else self._core.records.shelf(info.name)
+        named = plan.shape.names
 
         def finish(rows: Rows) -> Result:
             shown, more = _shown(query, rows)
             records = plan.shape.wire([row[: plan.width] for row in shown] if plan.width else shown)
-            body = b'{"items":' + _encode(records) + self._page(info, query, plan, shown, more) + b"}"
+            if shelf is None:
+                items = _encode(records)
+            else:
+                parts = [_encode(record) for record in records]
+                items = b"[" + b",".join(parts) + b"]"
+                record_id, version = named.index("id"), named.index("version")
+                for row, json in zip(shown, parts, strict=True):
+                    shelf.put(row[record_id], row[version], json)
+            body = b'{"items":' + items + self._page(info, query, plan, shown, more) + b"}"
             return Result(body, etag=content_etag(body))
 
-        return Bound.of(plan.statement, {**reads.values(query), **permit.values}, finish)
+        return Bound(plan.statement, values, plan.statement.arguments(values), finish, known)
+
+    def _known_list(self, operation: Operation, permit: Permit, values: dict[str, Any]) -> Known | None:
+        info, query = operation.info, operation.query
+        shelf = self._core.records.shelf(info.name)
+        plan = self._core.reads[info.name].places_plan(query, permit.guard)
+        if shelf is None or plan is None or info.access.fields:
+            return None
+
+        def finish(rows: Rows) -> Result | None:
+            shown, more = _shown(query, rows)
+            find, parts = shelf.find, []
+            for row in shown:
+                kept = find(row[0])
+                if kept is None or kept[0] != row[1]:
+                    return None
+                parts.append(kept[1])
+            page = self._page(info, query, plan, shown, more)
+            body = b'{"items":[' + b",".join(parts) + b"]" + page + b"}"
+            return Result(body, etag=content_etag(body))
+
+        return Known(plan.statement, plan.statement.arguments(values), finish)
 
     async def _list(self, operation: Operation, permit: Permit) -> Result:
         """A list with what its records refer to, or with the number of all there are."""

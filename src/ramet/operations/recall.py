@@ -20,10 +20,10 @@ from ramet.identity.caller import ANONYMOUS, Caller
 from ramet.identity.verifier import Verifier
 from ramet.limits.limiter import Limiter
 from ramet.limits.policy import Allowance
+from ramet.operations.bound import Bound
 from ramet.operations.creating import Creation
 from ramet.operations.handlers import Handlers
 from ramet.operations.operation import Operation, Result
-from ramet.operations.reading import Bound
 
 REMEMBERED = 4_096
 LONGEST = 2_048
@@ -151,8 +151,8 @@ class Recall:
             return None
         allowance = self._check("general", caller.id, group)
         try:
-            rows = self._fetch(bound.statement, bound.arguments)
-            return None if rows is None else Recalled(meaning, allowance, None, bound.finish(rows))
+            result = bound.read(self._fetch)
+            return None if result is None else Recalled(meaning, allowance, None, result)
         except Problem:
             # Why it cannot be answered, such as that the record is gone, is for the pipeline to say.
             self._meanings.pop(words, None)

@@ -37,14 +37,14 @@ def test_a_wrong_text_is_refused_by_the_name_of_its_setting(text: str) -> None:
 
 def test_headers_are_structured_fields_with_whole_seconds_rounded_up() -> None:
     allowance = Allowance(Policy("caller", 6000, 60), Decision(True, 5999, 59 * SECOND + 1))
-    assert allowance.headers() == [
+    assert allowance.headers() == (
         ("ratelimit", '"caller";r=5999;t=60'),
         ("ratelimit-policy", '"caller";q=6000;w=60'),
-    ]
+    )
 
 
 def test_without_a_policy_there_are_no_headers() -> None:
-    assert Allowance(None, None).headers() == []
+    assert Allowance(None, None).headers() == ()
 
 
 def test_whole_seconds_are_never_too_short() -> None:

@@ -17,7 +17,7 @@ import msgspec
 from ramet.data.kinds import column_kinds
 from ramet.data.schema import Schema
 from ramet.data.sqlite.connection import open_connection
-from ramet.data.sqlite.ddl import create_statements, search_statements
+from ramet.data.sqlite.ddl import create_statements, search_statements, version_statement
 from ramet.declare.catalog import Catalog
 from ramet.errors import SettingsError
 
@@ -35,6 +35,7 @@ def schema_statements(schema: Schema, catalog: Catalog) -> Iterator[str]:
     """Everything that makes the schema, in order."""
     yield from create_statements(schema.metadata)
     for info in catalog:
+        yield version_statement(info)
         yield from search_statements(info)
 
 
@@ -48,6 +49,8 @@ def record_schema(connection: apsw.Connection, wanted: str, catalog: Catalog) ->
     """Notes that the database now has the schema of this fingerprint."""
     write_fact(connection, FINGERPRINT, wanted)
     write_fact(connection, KINDS, msgspec.json.encode(column_kinds(catalog)).decode())
+    # A place in the log without a row: whoever follows it makes anew what it holds of a database changed underneath.
+    connection.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'ramet_changes'")
 
 
 def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = "") -> bool:

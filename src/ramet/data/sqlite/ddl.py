@@ -20,6 +20,16 @@ def create_statements(metadata: MetaData) -> Iterator[str]:
             yield str(CreateIndex(index).compile(dialect=DIALECT))
 
 
+def version_statement(info: ResourceInfo) -> str:
+    """The trigger that counts a change of a record that another program makes: its version names what it holds."""
+    table = info.table
+    count = f'UPDATE "{table}" SET version = old.version + 1 WHERE {ROW} = new.{ROW};'
+    return (
+        f'CREATE TRIGGER {table}_version_update AFTER UPDATE ON "{table}"'
+        f" WHEN new.version = old.version BEGIN {count} END"
+    )
+
+
 def search_statements(info: ResourceInfo) -> list[str]:
     """The full-text index of a resource's search fields, kept up by triggers, and its first filling."""
     if not info.search:
@@ -33,8 +43,8 @@ def search_statements(info: ResourceInfo) -> list[str]:
     return [
         f"CREATE VIRTUAL TABLE {index} USING fts5 ({names}, content='{table}', content_rowid='{ROW}',"
         " tokenize='unicode61 remove_diacritics 2')",
-        f"CREATE TRIGGER {index}_insert AFTER INSERT ON {table} BEGIN {add} END",
-        f"CREATE TRIGGER {index}_delete AFTER DELETE ON {table} BEGIN {drop} END",
-        f"CREATE TRIGGER {index}_update AFTER UPDATE OF {names} ON {table} BEGIN {drop} {add} END",
+        f'CREATE TRIGGER {index}_insert AFTER INSERT ON "{table}" BEGIN {add} END',
+        f'CREATE TRIGGER {index}_delete AFTER DELETE ON "{table}" BEGIN {drop} END',
+        f'CREATE TRIGGER {index}_update AFTER UPDATE OF {names} ON "{table}" BEGIN {drop} {add} END',
         f"INSERT INTO {index} ({index}) VALUES ('rebuild')",
     ]

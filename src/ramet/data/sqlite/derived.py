@@ -16,7 +16,7 @@ _REBUILT = re.compile(r"INSERT INTO (\w+_fts) ")
 _OURS = (
     "SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL AND ("
     " (type = 'index' AND name LIKE 'ix\\_%' ESCAPE '\\')"
-    " OR (type = 'trigger' AND name GLOB '*_fts_[iud]*')"
+    " OR (type = 'trigger' AND (name GLOB '*_fts_[iud]*' OR name GLOB '*_version_update'))"
     " OR (type = 'table' AND name GLOB '*_fts' AND sql LIKE 'CREATE VIRTUAL TABLE%'))"
 )
 
