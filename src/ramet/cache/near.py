@@ -110,12 +110,17 @@ class NearCache:
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Touches the tags of committed changes."""
+        generations = self._generations
         for change in changes:
-            self.counter += 1
-            self._touch(change.resource)
-            self._touch(f"{change.resource}:{change.record_id}")
-            if change.owner is not None:
-                self._touch(f"{change.resource}:owner:{change.owner}")
+            self.counter = counter = self.counter + 1
+            resource, owner = change.resource, change.owner
+            tags = (resource, f"{resource}:{change.record_id}")
+            for tag in tags if owner is None else (*tags, f"{resource}:owner:{owner}"):
+                generations[tag] = counter
+                generations.move_to_end(tag)
+        while len(generations) > self._max_tags:
+            _, forgotten = generations.popitem(last=False)
+            self._floor = max(self._floor, forgotten)
 
     def clear(self) -> None:
         """Forgets everything, also loads that are under way."""
@@ -127,13 +132,6 @@ class NearCache:
 
     def figures(self) -> dict[str, Any]:
         return {"bytes": self.bytes, "entries": len(self._entries), "tags": len(self._generations)}
-
-    def _touch(self, tag: str) -> None:
-        self._generations[tag] = self.counter
-        self._generations.move_to_end(tag)
-        if len(self._generations) > self._max_tags:
-            _, forgotten = self._generations.popitem(last=False)
-            self._floor = max(self._floor, forgotten)
 
     def _drop(self, key: Hashable, entry: Entry) -> None:
         del self._entries[key]

@@ -17,6 +17,8 @@ from ramet.errors import Fault, Problem
 
 MAX_DEPTH = 40
 MAX_FAULTS = 100
+_QUOTED = (str, datetime, date)
+_BARE = (int, float)
 
 
 class _DuplicateKey(ValueError):
@@ -84,9 +86,9 @@ def _surely_single(source: bytes, value: Any) -> bool:
         if given is msgspec.UNSET:
             continue
         pairs += 1
-        if isinstance(given, str | datetime | date):
+        if isinstance(given, _QUOTED):
             pairs += 1
-        elif not isinstance(given, int | float | None):
+        elif given is not None and not isinstance(given, _BARE):
             return False
     return source.count(b'"') == 2 * pairs
 

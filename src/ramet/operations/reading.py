@@ -201,15 +201,21 @@ class Reading:
         if shelf is None or plan is None or info.access.fields:
             return None
 
+        ends: tuple[Any, ...] = ()
+        page = b""
+
         def finish(rows: Rows) -> Result | None:
+            nonlocal ends, page
             shown, more = _shown(query, rows)
-            find, parts = shelf.find, []
+            recent, parts = shelf.recent.get, []
             for row in shown:
-                kept = find(row[0])
+                kept = recent(row[0]) or shelf.find(row[0])
                 if kept is None or kept[0] != row[1]:
                     return None
                 parts.append(kept[1])
-            page = self._page(info, query, plan, shown, more)
+            now = (shown[0], shown[-1], more) if shown else ()
+            if now != ends or not page:  # most pages begin and end where they did before
+                ends, page = now, self._page(info, query, plan, shown, more)
             body = b'{"items":[' + b",".join(parts) + b"]" + page + b"}"
             return Result(body, etag=content_etag(body))
 

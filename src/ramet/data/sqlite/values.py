@@ -34,7 +34,9 @@ def column_type(field: Field) -> TypeEngine[Any]:
 
 def store_moment(value: datetime) -> str:
     """UTC with microseconds, always 27 characters, so that text order is time order."""
-    return value.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def moment(microseconds: int) -> str:

@@ -28,7 +28,7 @@ class DateTime(Field):
         return _TYPE
 
     def check(self, value: datetime) -> str | None:
-        if not _FIRST <= value.replace(tzinfo=None) < _LAST:
+        if not 1 < value.year < 9999 and not _FIRST <= value.replace(tzinfo=None) < _LAST:
             return "Expected a moment from 0001-01-02 to 9999-12-30"
         return None
 

@@ -23,6 +23,7 @@ NEAR = ("ramet-cache", "near")
 BYPASS = ("ramet-cache", "bypass")
 NO_SNIFF = ("x-content-type-options", "nosniff")
 VARY = ("vary", "accept-encoding, authorization, cookie")
+CREATED = (NO_SNIFF, VARY, JSON, NO_STORE, BYPASS, ("etag", '"1"'))
 # Most stages take less than a millisecond, and formatting numbers costs more than the stages themselves.
 _SHORT = [f"0.{microseconds:03}" for microseconds in range(1_000)]
 _TIMINGS = ["", *(", ".join(f"{stage};dur=%s" for stage in STAGES[:passed]) for passed in range(len(STAGES) + 1))]
@@ -80,12 +81,12 @@ class Answers:
     ) -> Response:
         """The response of a create that came in at `began` and is on disk."""
         encoding = choose_encoding(accept_encoding, small=len(record) < MIN_SIZE)
-        headers = [NO_SNIFF, VARY, JSON, ("etag", with_encoding('"1"', encoding)), NO_STORE, BYPASS]
-        if encoding:
-            headers.append(("content-encoding", encoding))
         timing = ("server-timing", stage_timing("execute", perf_counter() - began))
-        headers += (timing, ("ramet-position", position), *allowance.headers())
-        return Response(201, headers, compress(record, encoding) if encoding else record)
+        told = (timing, ("ramet-position", position), *allowance.headers())
+        if not encoding:
+            return Response(201, [*CREATED, *told], record)
+        coded = (("etag", with_encoding('"1"', encoding)), ("content-encoding", encoding))
+        return Response(201, [*CREATED[:-1], *coded, *told], compress(record, encoding))
 
     def refused(self, response: Response, operation: Operation) -> None:
         """Adds to a refusal what the caller may know of the time it took and of the limits it counted against."""

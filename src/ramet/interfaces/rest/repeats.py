@@ -98,11 +98,12 @@ class Repeats:
 
 def _read_words(request: Request) -> Words | None:
     """All of a read that its answer depends on; None for requests that are no plain reads."""
+    if request.method != "GET":
+        return None
     header = request.header
     authorization = header("authorization")
     if (
-        request.method != "GET"
-        or request.flaw is not None
+        request.flaw is not None
         or header("if-none-match") is not None
         or (authorization is None and header("cookie") is not None)
     ):
