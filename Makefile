@@ -16,6 +16,7 @@ run: $(run_ready)  ## Serve the PrimeTrade example with demo data at http://127.
 test: $(dev_ready)  ## Every test, the long ones in their short form.
 	scripts/system-packages test
 	$(bin)/python -m pytest $(ARGS)
+	RAMET_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/scenarios $(ARGS)
 
 check: $(dev_ready)  ## Lint, format, types, architecture, tidiness and docs.
 	$(bin)/ruff check .

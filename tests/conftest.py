@@ -7,6 +7,8 @@ from typing import Protocol
 import hypothesis
 import pytest
 
+from tests.test_divergence import left_out
+
 hypothesis.settings.register_profile("ramet", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ramet")
 
@@ -19,6 +21,14 @@ class Scale(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests with their full counts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is not for the chosen database; `tests/test_divergence.py` says what and why."""
+    out = [item for item in items if left_out(item.nodeid)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(scope="session")

@@ -9,23 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from ramet.cache.near import NearCache
-from ramet.changes.feed import Feed
-from ramet.data.columns import StoredColumns
 from ramet.data.engines import engine_for, open_store, prepare_schema
-from ramet.data.schema import Schema
-from ramet.declare.catalog import Catalog, ResourceInfo
+from ramet.declare.catalog import Catalog
 from ramet.declare.demo import Demo
 from ramet.declare.resource import Resource
-from ramet.errors import SettingsError
 from ramet.identity.caller import system
 from ramet.identity.keys import derive, new_root, read_root
 from ramet.identity.service import RESOURCES, Identity
 from ramet.identity.users import User
 from ramet.interfaces.front import Mounts, rest_of
-from ramet.interfaces.pages.probes import VITAL, probes
-from ramet.interfaces.pages.reference import reference
-from ramet.interfaces.pages.welcome import title_of, welcome
-from ramet.interfaces.rest.openapi.document import openapi_document
+from ramet.interfaces.pages.probes import VITAL
+from ramet.interfaces.pages.site import pages_of
+from ramet.interfaces.pages.waiting import Waiting
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
 from ramet.limits.counters import LocalCounters
@@ -35,13 +30,12 @@ from ramet.observe import Observer
 from ramet.operate.demo import ready_sign_in
 from ramet.operate.parts import checks, figures
 from ramet.operate.watch import Watch
-from ramet.operations.authority import Authority
-from ramet.operations.bulk import Dumping, Loading
 from ramet.operations.context import Context
 from ramet.operations.core import Core
 from ramet.operations.cursors import Cursors
 from ramet.operations.handlers import Handlers
 from ramet.operations.housekeeping import Housekeeping
+from ramet.operations.layout import lay_out
 from ramet.operations.outbox import Outbox
 from ramet.operations.pipeline import Pipeline
 from ramet.operations.recall import Recall
@@ -69,14 +63,14 @@ class App:
         self.demo = demo
         self.clock = clock
         self.catalog = Catalog((*RESOURCES, *resources))
-        self.engine = engine_for(Settings().database_url)
-        self.schema = Schema(self.catalog, self.engine.column_type)
-        self.authority = Authority(self.catalog, StoredColumns(self.catalog, self.schema, self.engine))
+        self.engine, self.schema, self.authority = lay_out(self.catalog, Settings().database_url)
         self.observer = Observer()
         self.draining = False
         self._running = False
         self._parts = tuple(parts)
         self._mounts = Mounts(mounts or {})
+        self._rest: Any = None
+        self._waiting = Waiting(self.open)
         self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
         self._settings: Settings | None = None
         self._lag = LoopLag()
@@ -84,48 +78,56 @@ class App:
     def configure(self, settings: Settings) -> None:
         """Sets what `startup` will use; without it the environment decides."""
         self._settings = settings
+        self._fit(settings)
 
     def prepare(self, settings: Settings, revision: str = "") -> bool:
-        """Makes the schema in a new database; whether the database then has the schema of this declaration.
+        """Whether a server may start as far as the schema goes: one that only waits for a migration may always."""
+        return not engine_for(settings.database_url).migrates_at_start or self.has_schema(settings, revision)
+
+    def has_schema(self, settings: Settings, revision: str = "") -> bool:
+        """Whether the database has the schema of this declaration; a new embedded one is given it.
 
         `revision` is the newest of the application's migrations, which the database must have too.
         """
+        self._fit(settings)
         return prepare_schema(settings.database_url, self.schema, self.catalog, revision)
 
     def as_system(self) -> Context:
         """For command lines and demo data: a context for which no rule holds. The application must be started."""
-        return Context(self.core, self._handlers.writing, system())
-
-    def loading(self, info: ResourceInfo, owner: str | None, name: str) -> Loading:
-        """Stores many records, as far as `owner` is not named by them as theirs; it goes on where `name` stopped."""
-        return Loading(self.core, self._handlers.writing, info, owner, name)
-
-    def dumping(self, info: ResourceInfo) -> Dumping:
-        """Reads all records of a resource."""
-        return Dumping(self.core, info)
+        return Context(self.core, self.handlers.writing, system())
 
     async def create_user(self, email: str, password: str, roles: Sequence[str] = (), name: str = "") -> User:
         """Makes a user, who may then sign in. Raises Problem `invalid_input` or `not_unique`."""
         return await self.identity.create_user(email, password, roles, name)
 
     async def startup(self) -> None:
-        """Opens the database and puts the parts together, once. Raises SettingsError when it has another schema."""
-        if self._running:
-            return
+        """Opens the application; where its database cannot be used yet, says so to callers until it can."""
+        if not self._running:
+            self._rest = self._waiting
+            await self._waiting.start()
+
+    async def open(self) -> None:
+        """Opens the database and puts the parts together. Raises Unready when it has not the declared schema."""
         settings = self.settings = self._settings or Settings.read()
-        observer = self.observer
-        if not self.prepare(settings):
-            raise SettingsError("The database does not have the declared schema. Run `ramet migrate plan`, then apply.")
-        self.store = open_store(settings, observer, self.clock, lambda changes: self.feed.committed(changes))
-        self.feed = Feed(self.store.changes)
-        self.feed.start()
+        self._fit(settings)
+        self.store = open_store(settings, self.schema, self.catalog, self.observer, self.clock)
+        await self.store.start()
+        try:
+            await self._assemble(settings, self.observer)
+        except BaseException:
+            await self.store.stop()
+            raise
+
+    async def _assemble(self, settings: Settings, observer: Observer) -> None:
+        self.feed = self.store.feed
         self.near = NearCache(settings.cache_size, time.monotonic)
         self.feed.subscribe(self.near.apply, self.near.clear)
         root = read_root(settings.secret or await self.store.fact("root_secret", new_root))
         counters = LocalCounters(Path(settings.run_dir) if settings.run_dir else None)
         limiter = Limiter(settings, counters, time.monotonic_ns, observer)
         self.identity = Identity(settings, root, limiter, observer, self.clock)
-        self.feed.subscribe(self.identity.revocations.apply, self.identity.missed_changes)
+        self.identity.follow(self.feed)
+        await self.feed.start()
         self.core = Core(
             catalog=self.catalog,
             schema=self.schema,
@@ -138,26 +140,20 @@ class App:
             settings=settings,
             observer=observer,
             now=self.clock,
+            parts=(*self.identity.parts, *self._parts),
         )
-        self.core.parts.update({type(part): part for part in (*self.identity.parts, *self._parts)})
-        handlers = self._handlers = Handlers(self.core)
+        handlers = self.handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
         recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers, self.store)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
         self.watch.add(figures(self.core, in_flight), checks(self.core))
-        scrape = self.watch.exporter.scrape if settings.metrics else None
-        title, _ = title_of(self.catalog)
         sign_in = await ready_sign_in(self.store) if settings.demo else None
-        pages = {
-            **welcome(self.catalog, settings, sign_in),
-            **probes(self.watch.health.live, self._ready, scrape),
-            **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority, title)),
-        }
+        pages = pages_of(self.core, routes, sign_in, self.watch.health.live, self._ready, self.watch.exporter.scrape)
         self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages, VITAL)
         await self._mounts.startup()
-        await self.identity.start(self.as_system(), self.store.changes.since, self.store.lead)
+        await self.identity.start(self.as_system(), self.store.lead)
         self._outbox = Outbox(self.core, handlers.writing)
         self._chores = Housekeeping(self.core)
         await self.watch.start()
@@ -169,6 +165,9 @@ class App:
 
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
+        await self._waiting.stop()
+        if not self._running:
+            return
         for part in (self._mounts, self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
             await part.stop()
         self._lag.stop()
@@ -194,3 +193,7 @@ class App:
         if self.draining:
             self.watch.health.drain()
         return await self.watch.health.ready()
+
+    def _fit(self, settings: Settings) -> None:
+        if engine_for(settings.database_url) is not self.engine:
+            self.engine, self.schema, self.authority = lay_out(self.catalog, settings.database_url)

@@ -125,3 +125,7 @@ class DeclarationError(Exception):
 
 class SettingsError(Exception):
     """A setting that cannot be used. The message names it and says what it takes."""
+
+
+class Unready(SettingsError):
+    """A database that cannot be used yet. The message says what is missing and what to run; it is fit for callers."""

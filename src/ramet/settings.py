@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, _s("Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, _s("TCP port to listen on.", also="PORT")] = 8000
     workers: Annotated[int, _s("Processes that serve the port.")] = 1
-    database_url: Annotated[str, _s("Where the data is: sqlite:///PATH.", secret=True, also="DATABASE_URL")] = (
+    database_url: Annotated[str, _s("Where the data is: sqlite:///PATH or postgresql://HOST/NAME.", secret=True, also="DATABASE_URL")] = (
         "sqlite:///ramet.db"
     )
     demo: Annotated[bool, _s("Fill an empty database with the application's demo data and show its sign-in on the first page.")] = False
@@ -60,6 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     write_queue_limit: Annotated[int, _s("Writes waiting beyond which new ones get 503.")] = 1024
     write_timeout: Annotated[float, _s("Longest time for one write, its hooks included.")] = 5.0
     read_steps: Annotated[int, _s("SQLite virtual-machine steps one read may take.")] = 20_000_000
+    statement_timeout: Annotated[float, _s("Longest time for one statement on a database server.")] = 10.0
+    database_pool: Annotated[int, _s("Connections to a database server that one process keeps.")] = 10
+    database_wait: Annotated[float, _s("How long a statement waits for one of them, or for a new one to be opened.")] = 2.0
+    max_staleness: Annotated[float, _s("Age beyond which a process on a database server answers from no cache until it has seen the change log again.")] = 1.0
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
     record_cache_size: Annotated[int, _s("Bytes of records' JSON kept to spare encoding them anew; asked of by version only, so never stale.")] = 8_388_608
     follow_interval: Annotated[float, _s("How often a process looks at the change log while nothing else makes it look.")] = 0.05

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -43,6 +42,7 @@ from ramet.declare.fields.enumeration import Enumeration
 from ramet.declare.fields.reference import Reference
 from ramet.errors import ERRORS
 from ramet.interfaces.rest.routes import Routes, Target
+from tests import databases
 
 PASSWORD = "correct horse battery"
 UNKNOWN = "01932c5e-7a4b-7c3d-9f21-5b8e0a6d4c17"
@@ -206,10 +206,8 @@ class World:
 
     def stored(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table that requests can change."""
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")
-            tables = [name for (name,) in names if name not in ("ramet_facts", "ramet_followers", "sqlite_sequence")]
-            return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in sorted(tables)}
+        found = databases.rows(self.database)
+        return {name: rows for name, rows in found.items() if name not in ("ramet_facts", "ramet_followers")}
 
 
 RIGHT: Mapping[str, Any] = {
@@ -263,10 +261,10 @@ async def refuse_all(world: World, calls: Iterator[Call], *statuses: int, token:
 @asynccontextmanager
 async def in_process(folder: Path) -> AsyncIterator[World]:
     """The application in this process, over ASGI."""
-    database = folder / "bad.db"
     application = App(resources=[Shelf, Book])
+    database = databases.address(folder / "bad.db", [Shelf, Book])
     quick = {"password_memory": 8, "limits": False, "access_log": False, "log_level": "error", "body_limit": 200_000}
-    application.configure(Settings.read({}, database_url=f"sqlite:///{database}", **quick))
+    application.configure(Settings.read({}, database_url=database, **quick))
     async with _started(application):
         transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:

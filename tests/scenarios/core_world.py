@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ramet import App, Resource, Settings
+from ramet.changes.change import Change
+from tests.databases import address
 
 START = 1_800_000_000_000_000
 PREFIX = "/api/v1"
@@ -99,6 +101,15 @@ class World:
         assert allow_failure or answer.status < 500, answer
         return answer
 
+    async def bookmark(self) -> str:
+        """The place in the log after all that was logged up to now."""
+        rows, bookmark = await self.app.store.changes.page("", 100_000)
+        return (await self.app.store.changes.page(bookmark, 1))[1] if rows else bookmark
+
+    async def logged(self, bookmark: str = "") -> Sequence[Change]:
+        """The rows of the log beyond a bookmark."""
+        return (await self.app.store.changes.page(bookmark, 100_000))[0]
+
     async def create(self, path: str, caller: Person, **fields: Any) -> dict[str, Any]:
         answer = await self.ask("POST", path, caller, fields)
         assert answer.status == 201, answer
@@ -145,7 +156,7 @@ async def running(
     clock = clock or Clock()
     app = App(resources=resources, clock=clock, parts=parts)
     given = {"password_memory": 8, "access_log": False, "log_level": "error", "limits": False, **more}
-    app.configure(Settings.read({}, database_url=f"sqlite:///{path}", **given))
+    app.configure(Settings.read({}, database_url=address(path, resources), **given))
     await app.startup()
     try:
         yield World(app, clock)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 CALLERS = 25
 
 

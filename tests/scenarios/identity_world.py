@@ -12,6 +12,7 @@ import httpx
 from ramet import App, Resource, Settings, owner_only, role
 from ramet.interfaces.transport.lifespan import Lifespan
 from ramet.observe import SessionRevoked, SignInFailed
+from tests.databases import address
 
 PASSWORD = "correct horse battery"
 OTHER = "staple of the battery"
@@ -93,7 +94,7 @@ class World:
 
 def settings_of(folder: Path, **changes: Any) -> Settings:
     base: dict[str, Any] = {
-        "database_url": f"sqlite:///{folder}/data.db",
+        "database_url": address(folder / "data.db", [Note]),
         "password_memory": 8,
         "limits": False,
         "log_level": "error",

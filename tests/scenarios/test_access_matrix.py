@@ -219,7 +219,7 @@ async def test_every_caller_gets_what_the_rules_give_and_nothing_else(
         for info in matrix.infos:
             for caller in matrix.callers:
                 await CHECKS[operation](matrix, info, caller)
-        log = [change.record or b"" for change in world.app.store.changes.after(0, 100_000)]
+        log = [change.record or b"" for change in await world.logged()]
         for info in matrix.infos:
             for name, field in info.fields.items():
                 if field.marks.hidden:

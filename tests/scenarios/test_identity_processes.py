@@ -13,6 +13,7 @@ from ramet import App
 from ramet.errors import SettingsError
 from ramet.identity.sessions import Session
 from ramet.interfaces.transport.lifespan import Lifespan
+from tests.test_divergence import caught_up
 
 from ..conftest import Scale
 from .identity_world import OTHER, PASSWORD, START, Clock, Note, World, running, settings_of
@@ -42,11 +43,14 @@ async def test_what_one_process_ends_the_other_refuses_at_once(tmp_path: Path) -
             for world in (one, two):
                 assert await world.code(session["access_token"], "/notes") == "ok"
         await one.post("/auth/sign-out", first["access_token"])
+        await caught_up(two.app)
         assert await two.code(first["access_token"], "/notes") == "session_ended"
         await two.ask("DELETE", f"/sessions/{second['session']}", third["access_token"])
+        await caught_up(one.app)
         assert await one.code(second["access_token"], "/notes") == "session_ended"
         change = {"current_password": PASSWORD, "new_password": OTHER}
         assert (await one.post("/auth/change-password", third["access_token"], **change)).status_code == 204
+        await caught_up(two.app)
         assert await two.code(fourth["access_token"], "/notes") == "session_ended"
         assert await two.code(third["access_token"], "/notes") == "ok"
         assert (await two.refresh(fourth["refresh_token"])).json()["code"] == "session_ended"
@@ -60,13 +64,16 @@ async def test_rights_change_in_every_process_at_once(tmp_path: Path) -> None:
         path = f"/users/{ann['user']['id']}"
         assert await two.code(ann["access_token"]) == "ok"
         await one.ask("PATCH", path, admin, json={"roles": ["editor"]})
+        await caught_up(two.app)
         assert await two.code(ann["access_token"]) == "invalid_token"
         ann = (await two.refresh(ann["refresh_token"])).json()
         assert await one.code(ann["access_token"]) == "ok"
         await one.ask("PATCH", path, admin, json={"disabled": True})
+        await caught_up(two.app)
         assert await two.code(ann["access_token"]) == "session_ended"
         bob = await two.join("bob@example.org")
         await one.ask("DELETE", f"/users/{bob['user']['id']}", admin)
+        await caught_up(two.app)
         assert await two.code(bob["access_token"]) == "session_ended"
 
 
@@ -199,7 +206,7 @@ async def test_what_is_secret_stands_neither_in_the_log_of_changes_nor_in_that_o
         change = {"current_password": PASSWORD, "new_password": OTHER}
         await world.post("/auth/change-password", new["access_token"], **change)
         await world.app.identity.tidy()
-        changes = list(world.app.store.changes.after(0, 1_000))
+        changes = (await world.app.store.changes.page("", 1_000))[0]
         stored = [await world.app.as_system().list(kind) for kind in ("User", "Session", "SealedKey")]
         root = await world.app.store.fact("root_secret", str)
     assert len(changes) >= 5

@@ -12,7 +12,10 @@ _POSITION = re.compile(r"([0-9a-z]{8})-(\d{1,18})", re.ASCII)
 
 
 class Change(msgspec.Struct, gc=False):
-    """One committed change. `record` is its JSON after it (before it, for a deletion), hidden fields left out."""
+    """One committed change. `record` is its JSON after it (before it, for a deletion), hidden fields left out.
+
+    `xid` names its transaction where `seq` is not the order of commits; it is 0 where it is.
+    """
 
     seq: int
     at: int
@@ -22,10 +25,14 @@ class Change(msgspec.Struct, gc=False):
     version: int
     owner: str | None
     record: bytes | None
+    xid: int = 0
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
-    """How far a follower has come, or must have come: a place in one incarnation of the log. Opaque to clients."""
+    """How far a follower has come, or must have come: a place in one incarnation of the log. Opaque to clients.
+
+    `seq` is that of the newest row where that is the order of commits, else the transaction's id.
+    """
 
     incarnation: str
     seq: int

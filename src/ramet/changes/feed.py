@@ -1,58 +1,75 @@
-"""The follower of the log in one process: reads what is new and hands it, in order, to whoever holds a copy."""
+"""The follower of the log in one process: hands what is new to whoever holds a copy. Each kind of log has its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from ramet.changes.change import Change
+from ramet.changes.change import Change, Position, parse_position
 
-BATCH = 1_000
 Applies = Callable[[Sequence[Change]], None]
 
 
-class ChangeSource(Protocol):
-    """Where the log is read. An engine supplies it."""
+class Recent(NamedTuple):
+    """Rows of some resources from `since()` (microseconds since 1970) on, which a copy is made anew from."""
 
-    def moved(self) -> bool:
-        """Whether anything may have been committed since the last call. Cheap: asked before every cached answer."""
-
-    def after(self, seq: int, limit: int) -> Sequence[Change]:
-        """The rows beyond `seq` in commit order, at most `limit`."""
-
-    def head(self) -> int:
-        """The newest committed place, also when its row has been trimmed."""
-
-    def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
-        """The rows of some resources from `at` (microseconds since 1970) on, in commit order. For use at start."""
+    since: Callable[[], int]
+    resources: Sequence[str]
 
 
-class Feed:
-    """Keeps this process's copies at the head of the log. `seq` is how far they have come."""
+class Subscriber(NamedTuple):
+    """Whoever holds a copy: see `Feed.subscribe`."""
 
-    def __init__(self, source: ChangeSource) -> None:
-        self._source = source
-        self._subscribers: list[tuple[Applies, Callable[[], None]]] = []
-        self._behind = False
+    applies: Applies
+    reset: Callable[[], None]
+    recent: Recent | None
+
+
+class Feed(ABC):
+    """Keeps this process's copies at the head of the log of `incarnation`. `seq` tells how far they have come."""
+
+    def __init__(self, incarnation: str = "") -> None:
+        self.incarnation = incarnation
+        self.subscribers: list[Subscriber] = []
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
 
-    def subscribe(self, applies: Applies, reset: Callable[[], None] = lambda: None) -> None:
-        """Adds a follower: called with every change after this moment, in commit order.
+    def subscribe(
+        self, applies: Applies, reset: Callable[[], None] = lambda: None, recent: Recent | None = None
+    ) -> None:
+        """Adds a follower: called with every change after this moment; those of one record come in their order.
 
-        `reset` is called instead when rows were trimmed before they were read: the copy must be made anew.
+        `reset` is called instead when rows were missed: the copy must be made anew. `recent` rows are then given
+        again, and at `start` given first.
         """
-        self._subscribers.append((applies, reset))
+        self.subscribers.append(Subscriber(applies, reset, recent))
 
-    def start(self) -> None:
+    @abstractmethod
+    async def start(self) -> None:
         """Begins at the head: nothing is held yet that an older change could make stale."""
-        self._source.moved()
-        self.seq = self._source.head()
+
+    @abstractmethod
+    def sync(self) -> bool:
+        """Whether copies in this process may be used. Costs no more than a look into memory when nothing is new."""
+
+    def reached(self, position: str) -> bool:
+        """Whether copies hold what was written at `position`, given by a client after a true `sync`."""
+        found = parse_position(position)
+        return found is not None and found.incarnation == self.incarnation and self.holds(found)
+
+    @abstractmethod
+    def holds(self, position: Position) -> bool:
+        """Whether copies have come to a place in this log."""
 
     def follow(self, interval: float) -> None:
         """Also looks every `interval` seconds while no request does; needs a running event loop."""
-        self._task = asyncio.create_task(self._follow(interval), name="follow the change log")
+        self._task = asyncio.create_task(self.keep_up(interval), name="follow the change log")
+
+    @abstractmethod
+    async def keep_up(self, interval: float) -> None:
+        """What `follow` does until it is stopped."""
 
     async def stop(self) -> None:
         """Ends `follow`."""
@@ -61,54 +78,7 @@ class Feed:
             await asyncio.wait([self._task])
             self._task = None
 
-    def sync(self) -> bool:
-        """Applies what is new. True: every copy in this process is exact as of this call; False: use none."""
-        try:
-            if self._source.moved() or self._behind:
-                self._behind = True
-                self._catch_up()
-                self._behind = False
-        except Exception:
-            self._behind = True
-            return False
-        return True
-
-    def committed(self, changes: Sequence[Change]) -> None:
-        """Applies what this process has just committed, `changes`, if nothing else came in between; then the rest.
-
-        Without `changes`, or when others' come first, everything is read.
-        """
-        if changes and changes[0].seq == self.seq + 1 and not self._behind:
-            try:
-                self._apply(changes)
-            except Exception:
-                self._behind = True
-        self.sync()
-
-    def _apply(self, changes: Sequence[Change]) -> None:
-        for applies, _ in self._subscribers:
-            applies(changes)
-        self.seq = changes[-1].seq
-
-    def _catch_up(self) -> None:
-        while changes := self._source.after(self.seq, BATCH):
-            if changes[0].seq != self.seq + 1:
-                self._reset(changes[0].seq - 1)
-            self._apply(changes)
-            if len(changes) < BATCH:
-                return
-        # Nothing to read: either nothing was logged, or all of it has been trimmed already.
-        head = self._source.head()
-        if head > self.seq:
-            self._reset(head)
-
-    def _reset(self, seq: int) -> None:
-        """Rows were trimmed before they were read: every copy is made anew, and reading goes on after `seq`."""
-        for _, reset in self._subscribers:
-            reset()
-        self.seq = seq
-
-    async def _follow(self, interval: float) -> None:
-        while True:
-            await asyncio.sleep(interval)
-            self.sync()
+    def deliver(self, changes: Sequence[Change]) -> None:
+        """Gives changes to every subscriber."""
+        for subscriber in self.subscribers:
+            subscriber.applies(changes)

@@ -31,10 +31,10 @@ async def running(reference: str, database: str | None) -> AsyncIterator[App]:
     """
     app = load(reference)
     settings = Settings.read(database_url=database)
-    if not app.prepare(settings, newest_revision(reference)):
+    if not app.has_schema(settings, newest_revision(reference)):
         raise Refused("The database does not have the declared schema. Run `ramet migrate apply` first.")
     app.configure(msgspec.structs.replace(settings, log_level="error"))
-    await app.startup()
+    await app.open()
     try:
         yield app
     finally:

@@ -13,8 +13,8 @@ from ramet.cli.application import load
 from ramet.cli.failures import REFUSED
 from ramet.cli.migrating import migrator
 from ramet.cli.options import DEFAULT_APP, AppArgument, Database
+from ramet.data.engines import database_exists
 from ramet.data.migrations.failures import MigrationError
-from ramet.data.migrations.runner import database_exists
 from ramet.errors import DeclarationError, SettingsError
 from ramet.settings import Settings
 from ramet.topology.loading import newest_revision
@@ -65,7 +65,7 @@ def _declaration(reference: str) -> tuple[App, str]:
 def _database(app: App, reference: str, settings: Settings) -> tuple[bool, str]:
     if not database_exists(settings.database_url):
         return True, "new, it is made at the first start"
-    if app.prepare(settings, newest_revision(reference)):
+    if app.has_schema(settings, newest_revision(reference)):
         return True, "reachable, with the declared schema"
     found = migrator(app, reference, settings).plan()
     if found.pending:

@@ -17,6 +17,7 @@ from ramet.cli.failures import Refused
 from ramet.cli.options import DEFAULT_APP, AppOption, Database, ResourceName
 from ramet.cli.records import Format, Writer, format_of
 from ramet.declare.catalog import ResourceInfo
+from ramet.operations.bulk import Dumping
 
 command = typer.Typer()
 
@@ -65,7 +66,7 @@ async def _dump(name: str, file: str, form: str | None, reference: str, database
 async def _write(app: App, info: ResourceInfo, target: BinaryIO, form: Format) -> int:
     writer = Writer(target, form, info.readable)
     count = 0
-    async for page in app.dumping(info).pages():
+    async for page in Dumping(app.core, info).pages():
         writer.write(page)
         count += len(page)
     return count

@@ -63,7 +63,7 @@ async def _load(
             limit = app.settings.body_limit
             is_csv = format_of(file, form) == "csv"
             entries = read_csv(source, info, limit) if is_csv else read_json_lines(source, limit)
-            loading = app.loading(info, await _owner(app, owner), _name(info, file, owner))
+            loading = Loading(app.core, app.handlers.writing, info, await _owner(app, owner), _name(info, file, owner))
             start = await loading.begin(again=again or not _recognised(file))
             if start.line or start.beyond:
                 _say(f"This file was loaded before, to line {start.line}; going on. --again loads it once more.")

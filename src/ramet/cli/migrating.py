@@ -38,7 +38,7 @@ def make(
     """Write a revision with every difference between the declaration and the database, to be read and applied."""
     loaded, settings = load(app), Settings.read(database_url=database)
     renames = [read_rename(text) for text in rename or ()]
-    if loaded.prepare(settings, newest_revision(app)):
+    if loaded.has_schema(settings, newest_revision(app)):
         _say("The database has the declared schema already: there is nothing to write.")
         return
     path = migrator(loaded, app, settings).make(message or _message(rename or ()), renames)
@@ -50,7 +50,7 @@ def make(
 def plan(app: AppOption = DEFAULT_APP, database: Database = None) -> None:
     """Show what `apply` would do, and what older code running beside it would not survive."""
     loaded, settings = load(app), Settings.read(database_url=database)
-    if loaded.prepare(settings, newest_revision(app)):
+    if loaded.has_schema(settings, newest_revision(app)):
         _say("Nothing to do: the database has the declared schema.")
         return
     found = migrator(loaded, app, settings).plan()
@@ -77,7 +77,7 @@ def apply(
 ) -> None:
     """Apply the revisions that the database lacks, then what is safe: as a whole or not at all."""
     loaded, settings = load(app), Settings.read(database_url=database)
-    done = [] if loaded.prepare(settings, newest_revision(app)) else _apply(loaded, app, settings, attempt)
+    done = [] if loaded.has_schema(settings, newest_revision(app)) else _apply(loaded, app, settings, attempt)
     for text in done:
         _say(text)
     if not done:
@@ -90,7 +90,7 @@ def apply(
 def status(app: AppOption = DEFAULT_APP, database: Database = None) -> None:
     """Show where the database stands. Exit code 1 when it does not have the declared schema."""
     loaded, settings = load(app), Settings.read(database_url=database)
-    current = loaded.prepare(settings, newest_revision(app))
+    current = loaded.has_schema(settings, newest_revision(app))
     found = migrator(loaded, app, settings).plan()
     _say(f"database revision: {found.revision or 'none'}")
     _say(f"waiting: {', '.join(path.stem for path in found.pending) or 'none'}")

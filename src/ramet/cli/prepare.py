@@ -33,7 +33,7 @@ async def _fill(app: App, settings: Settings) -> None:
     if app.demo is None:
         raise Refused("This application has no demo data. Give some with `App(..., demo=function)`.")
     app.configure(msgspec.structs.replace(settings, log_level="warning"))  # it serves nobody
-    await app.startup()
+    await app.open()
     try:
         told = await fill(app.as_system(), app.catalog, app.store, app.demo)
         if told:

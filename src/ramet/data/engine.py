@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, TextClause
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.schema import SchemaItem, Table
 from sqlalchemy.types import TypeEngine
 
 from ramet.data.codec import Codec
+from ramet.declare.catalog import ResourceInfo
 from ramet.declare.fields.base import Field
 
 
@@ -28,6 +30,26 @@ class Engine(Protocol):
         """The SQL type of a field's column."""
 
     @property
+    def row_number(self) -> TypeEngine[Any]:
+        """The SQL type of numbers that the engine gives to rows."""
+
+    @property
+    def log_parts(self) -> Callable[[], Sequence[SchemaItem]]:
+        """Columns and indexes that the engine's change log has of its own."""
+
+    @property
+    def come_through(self) -> Callable[[Table, Table], ColumnElement[bool]]:
+        """Whether every durable follower (second table) has come through a row of the log (first table)."""
+
+    @property
+    def migrates_at_start(self) -> bool:
+        """Whether a server makes safe additions to the schema by itself: nobody else uses an embedded database."""
+
+    @property
+    def ordered(self) -> Callable[[ColumnElement[Any], bool], ColumnElement[Any]]:
+        """A column as a key of an order or an index, descending or not: null comes before every value."""
+
+    @property
     def contains(self) -> Callable[[ColumnElement[Any], str], ColumnElement[bool]]:
         """Whether a text column contains a parameter, whatever the case."""
 
@@ -36,8 +58,8 @@ class Engine(Protocol):
         """Whether a text column starts with a parameter, whatever the case."""
 
     @property
-    def matches(self) -> Callable[[str, str], TextClause]:
-        """Whether the full-text index of a table matches a parameter made by `search_terms`."""
+    def matches(self) -> Callable[[ResourceInfo, str], TextClause]:
+        """Whether the full-text index of a resource matches a parameter made by `search_terms`."""
 
     @property
     def search_terms(self) -> Callable[[str], str]: ...

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func, literal_column, or_, select, tuple_
 from sqlalchemy.sql.schema import Table
 
 from ramet.data.codec import RecordCodec, RowShape
@@ -135,9 +135,7 @@ class Reads:
 
     def _columns(self, names: Sequence[str], guard: Guard) -> list[Any]:
         nulled = dict(guard.nulled)
-        return [
-            func.iif(nulled[name], self.table.c[name], None) if name in nulled else self.table.c[name] for name in names
-        ]
+        return [case((nulled[name], self.table.c[name])) if name in nulled else self.table.c[name] for name in names]
 
     def _build_list(self, query: Query, guard: Guard) -> ListPlan:
         shown = self._shown(query.fields, guard)
@@ -148,8 +146,7 @@ class Reads:
         if query.place is not None:
             clause = clause.where(self._beyond(query))
         for name, descending in query.sort:
-            column = self.table.c[name]
-            clause = clause.order_by(column.desc() if descending != query.backward else column.asc())
+            clause = clause.order_by(self.engine.ordered(self.table.c[name], descending != query.backward))
         statement = self._compile(clause.limit(bindparam("limit")), query)
         keys = tuple(names.index(name) for name, _ in query.sort)
         return ListPlan(statement, self.codec.shape(shown), keys, len(shown) if extra else 0)
@@ -165,9 +162,7 @@ class Reads:
 
     def _build_rows(self, query: Query, guard: Guard) -> Statement:
         clause = self._where(select(*self._every), query, guard)
-        clause = clause.order_by(
-            *(self.table.c[name].desc() if down else self.table.c[name] for name, down in query.sort)
-        )
+        clause = clause.order_by(*(self.engine.ordered(self.table.c[name], down) for name, down in query.sort))
         return self._compile(clause.limit(bindparam("limit")), query)
 
     def _build_get(self, fields: tuple[str, ...] | None, guard: Guard) -> tuple[Statement, RowShape]:
@@ -210,7 +205,7 @@ class Reads:
         for number, item in enumerate(query.filters):
             clause = clause.where(self._condition(item, f"f{number}"))
         if query.search:
-            clause = clause.where(self.engine.matches(self.table.name, "q"))
+            clause = clause.where(self.engine.matches(self.info, "q"))
         return clause
 
     def _condition(self, item: Filter, name: str) -> ColumnElement[bool]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
-from sqlalchemy.types import TypeEngine
 
+from ramet.data.engine import Engine
 from ramet.declare.catalog import Catalog, ResourceInfo
-from ramet.declare.fields.base import Field
 from ramet.declare.fields.reference import Reference
 
 ROW = "row_id"
@@ -19,32 +17,30 @@ _EQUALITY_KINDS = frozenset({"enumeration", "boolean", "reference"})
 class Schema:
     """`tables` by resource name, Ramet's own tables by attribute, all in one `metadata`."""
 
-    def __init__(self, catalog: Catalog, column_type: Callable[[Field], TypeEngine[Any]]) -> None:
+    def __init__(self, catalog: Catalog, engine: Engine) -> None:
         self.metadata = MetaData()
-        self.changes = _changes(self.metadata)
+        self.changes = _changes(self.metadata, engine)
         self.idempotency = _idempotency(self.metadata)
         self.followers = _followers(self.metadata)
         self.outbox = _outbox(self.metadata)
         self.facts = _facts(self.metadata)
-        self.tables = {info.name: _table(self.metadata, info, catalog, column_type) for info in catalog}
+        self.tables = {info.name: _table(self.metadata, info, catalog, engine) for info in catalog}
 
 
-def _table(
-    metadata: MetaData, info: ResourceInfo, catalog: Catalog, column_type: Callable[[Field], TypeEngine[Any]]
-) -> Table:
+def _table(metadata: MetaData, info: ResourceInfo, catalog: Catalog, engine: Engine) -> Table:
     # row_id makes the row number explicit, so that full-text indexes survive VACUUM.
-    columns: list[Column[Any]] = [Column(ROW, Integer, primary_key=True)]
+    columns: list[Column[Any]] = [Column(ROW, engine.row_number, primary_key=True)]
     for name, field in info.fields.items():
         extra = []
         if isinstance(field, Reference):
             extra.append(ForeignKey(f"{catalog.of(field.target).table}.id", name=f"fk_{info.table}_{name}"))
-        columns.append(Column(name, column_type(field), *extra, nullable=field.optional, unique=name == "id"))
+        columns.append(Column(name, engine.column_type(field), *extra, nullable=field.optional, unique=name == "id"))
     table = Table(info.table, metadata, *columns)
     for fields, unique in _indexes(info):
         label = "_".join(field[1:] + "_desc" if field.startswith("-") else field for field in fields)
         Index(
             f"ix_{info.table}_{label}" + ("_unique" if unique else ""),
-            *(table.c[field[1:]].desc() if field.startswith("-") else table.c[field] for field in fields),
+            *(engine.ordered(table.c[field.removeprefix("-")], field.startswith("-")) for field in fields),
             unique=unique,
         )
     return table
@@ -73,11 +69,11 @@ def _indexes(info: ResourceInfo) -> list[tuple[tuple[str, ...], bool]]:
     return list(found)
 
 
-def _changes(metadata: MetaData) -> Table:
+def _changes(metadata: MetaData, engine: Engine) -> Table:
     return Table(
         "ramet_changes",
         metadata,
-        Column("seq", Integer, primary_key=True, autoincrement=True),
+        Column("seq", engine.row_number, primary_key=True, autoincrement=True),
         Column("at", BigInteger, nullable=False),
         Column("resource", Text, nullable=False),
         Column("record_id", Text, nullable=False),
@@ -85,6 +81,7 @@ def _changes(metadata: MetaData) -> Table:
         Column("version", BigInteger, nullable=False),
         Column("owner", Text),
         Column("record", LargeBinary),
+        *engine.log_parts(),
         sqlite_autoincrement=True,
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ramet.changes.change import Kind, Position
-from ramet.changes.feed import ChangeSource
+from ramet.changes.feed import Feed
+from ramet.changes.source import ChangeSource
 from ramet.data.statement import Statement
 
 T = TypeVar("T")
@@ -61,6 +62,17 @@ class Store(Protocol):
     @property
     def changes(self) -> ChangeSource: ...
 
+    @property
+    def feed(self) -> Feed:
+        """What follows the log in this process. Whoever opened the store starts and stops it."""
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether works of this process run one after the other; else works of all processes run side by side.
+
+        Either way their results are those of works that ran one after the other.
+        """
+
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """The rows of a reading statement. Raises Problem when it is too costly or the database cannot answer."""
 
@@ -70,7 +82,8 @@ class Store(Protocol):
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Runs `work` in a transaction and returns its result once that is durable.
 
-        What `work` raises undoes it. Raises Problem when the queue is full, the time is over or the disk refuses.
+        What `work` raises undoes it. It may run again, when others that ran beside it were in its way.
+        Raises Problem when the queue is full, the time is over or the disk refuses.
         """
 
     def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Awaitable[Position]:
@@ -89,10 +102,11 @@ class Store(Protocol):
     async def fact(self, name: str, make: Callable[[], str]) -> str:
         """What all processes on this database agree on under a name; kept from `make` by the first that asks."""
 
-    def lead(self, name: str) -> bool:
+    async def lead(self, name: str) -> bool:
         """Whether this process is, or now becomes, the one among all that does the work called `name`."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Raises Unready when the database does not answer, or has another schema than the declared one."""
 
     async def stop(self) -> None:
         """Finishes the writes that were accepted, then closes."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
-from ramet.changes.change import Change
+from ramet.changes.feed import Feed, Recent
 from ramet.declare.fields.email import PATTERN
 from ramet.declare.resource import Resource
 from ramet.errors import Fault, Problem, SettingsError
@@ -31,7 +31,7 @@ CHORES = 60.0
 ROUNDS = 20
 """Pages of expired sessions that are forgotten at one look."""
 
-Recent = Callable[[int, Sequence[str]], Iterable[Change]]
+Leads = Callable[[str], Awaitable[bool]]
 
 
 class _NewUser(msgspec.Struct, kw_only=True):
@@ -66,18 +66,16 @@ class Identity:
         self.parts: tuple[Any, ...] = (self.passwords, issuer, Guesses(limits), observer, settings)
         self._stale = asyncio.Event()
         self.revocations = Revocations(self.verifier, self.keys_changed)
-        self._recent: Recent | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, ctx: Context, recent: Recent, lead: Callable[[str], bool]) -> None:
-        """Loads keys, making the first, and what was revoked while tokens of that time may still be about.
+    def follow(self, feed: Feed) -> None:
+        """Learns from the log what is revoked, and what was while tokens of that time may still be about."""
+        recent = Recent(lambda: self._now() - int(self._window * 1e6), REVOKING)
+        feed.subscribe(self.revocations.apply, self.keys_changed, recent)
 
-        `ctx` is the system's, `recent` gives the log's rows of some resources since a time in microseconds, and
-        `lead` says whether this process does a chore. The follower must be subscribed to the feed before.
-        """
+    async def start(self, ctx: Context, lead: Leads) -> None:
+        """Loads keys, making the first. `ctx` is the system's; `lead` says whether this process does a chore."""
         self._ctx = ctx
-        self._recent = recent
-        self.missed_changes()
         await self.rotate_keys()
         self._tasks = [
             asyncio.create_task(self._load_keys(), name="load signing keys"),
@@ -91,12 +89,6 @@ class Identity:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self.passwords.close()
-
-    def missed_changes(self) -> None:
-        """Takes again what was revoked while tokens of that time may still be about: this process missed changes."""
-        if self._recent is not None:
-            self.revocations.load(self._recent(self._now() - int(self._window * 1e6), REVOKING))
-            self.keys_changed()
 
     def keys_changed(self) -> None:
         """Has the stored keys loaded soon: they are known for some seconds before they sign."""
@@ -168,11 +160,11 @@ class Identity:
                 await asyncio.sleep(1.0)
                 self._stale.set()
 
-    async def _do_chores(self, lead: Callable[[str], bool]) -> None:
+    async def _do_chores(self, lead: Leads) -> None:
         while True:
             await asyncio.sleep(CHORES)
             try:
-                if lead("identity"):
+                if await lead("identity"):
                     await self.tidy()
             except Exception as error:
                 self._observer.emit(Lifecycle("identity", f"chores failed and will be tried again: {error!r}"))

@@ -29,7 +29,7 @@ def checks(core: Core) -> Mapping[str, Check]:
         try:
             await core.store.ping()
         except Exception as error:
-            return Part(False, f"The database does not answer ({type(error).__name__}). Look at its file and its disk.")
+            return Part(False, f"The database does not answer ({type(error).__name__}). Look at it and its disk.")
         return Part(True)
 
     def log() -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -62,6 +63,8 @@ class Loading:
         clause = update(facts).where(facts.c.name == bindparam("fact")).values(value=bindparam("text"))
         self._remember = compile_statement(clause, core.engine.dialect)
         self.progress = Progress()
+        # What is remembered is counted here, and stored with each record: one must be stored before the next counts.
+        self._turn = nullcontext() if core.store.one_at_a_time else asyncio.Lock()
 
     async def begin(self, *, again: bool = False) -> Progress:
         """Where an earlier load of the same name stopped, or with `again` the start."""
@@ -103,18 +106,20 @@ class Loading:
         async def skip(tx: Transaction) -> None:
             await self._advance(tx, entry, refused=1)
 
-        try:
-            await self._core.store.write(work)
-        except Problem as problem:
-            if problem.status < 500:
-                await self._core.store.write(skip)
-            raise
+        async with self._turn:
+            try:
+                await self._core.store.write(work)
+            except Problem as problem:
+                if problem.status < 500:
+                    await self._core.store.write(skip)
+                raise
 
     async def _advance(self, tx: Transaction, entry: Entry, *, stored: int = 0, refused: int = 0) -> None:
-        """Counts in the transaction: writes run one after the other."""
-        self.progress.beyond.append(entry.line)
-        self.progress.stored += stored
-        self.progress.refused += refused
+        """Counts in the transaction, once if it runs again: these writes run one after the other."""
+        if entry.line not in self.progress.beyond:
+            self.progress.beyond.append(entry.line)
+            self.progress.stored += stored
+            self.progress.refused += refused
         await self._remember_progress(tx)
 
     async def _remember_progress(self, tx: Transaction) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import uuid_utils
@@ -41,6 +41,7 @@ class Core:
         settings: Settings,
         observer: Observer,
         now: Callable[[], int],
+        parts: Iterable[Any],
     ) -> None:
         self.catalog = catalog
         self.schema = schema
@@ -56,7 +57,7 @@ class Core:
         self.settings = settings
         self.observer = observer
         self.now = now
-        self.parts: dict[type[Any], Any] = {}
+        self.parts: dict[type[Any], Any] = {type(part): part for part in parts}
         self.reads = {info.name: Reads(info, schema.tables[info.name], engine) for info in catalog}
         self.writes = {info.name: Writes(info, schema.tables[info.name], engine) for info in catalog}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, cast, delete, func, select
+from sqlalchemy import ColumnElement, Table, bindparam, delete, select
 from sqlalchemy.sql.elements import CompilerElement
 from sqlalchemy.sql.schema import Column
 
@@ -30,11 +30,9 @@ class Housekeeping:
         self._task: asyncio.Task[None] | None = None
         schema, dialect = core.schema, core.engine.dialect
         followers = schema.followers
-        lowest = select(func.min(cast(followers.c.position, BigInteger))).scalar_subquery()
         changes, keys = schema.changes, schema.idempotency
         self._changes = compile_statement(
-            _oldest(changes, changes.c.seq, changes.c.seq, changes.c.seq <= func.coalesce(lowest, changes.c.seq)),
-            dialect,
+            _oldest(changes, changes.c.seq, changes.c.seq, core.engine.come_through(changes, followers)), dialect
         )
         self._keys = compile_statement(_oldest(keys, keys.c.key, keys.c.at), dialect)
 
@@ -79,7 +77,7 @@ class Housekeeping:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                if self._core.store.lead(NAME):
+                if await self._core.store.lead(NAME):
                     await self.tidy()
             except Exception as error:
                 self._core.observer.emit(Lifecycle("chores", f"failed and will be tried again: {error!r}"))

@@ -51,7 +51,7 @@ class Outbox:
         self._writing = writing
         self._awake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._position: int | None = None
+        self._place: str | None = None
         self._statements = _Statements(core)
         self._needed = follows(core.catalog)
 
@@ -77,25 +77,28 @@ class Outbox:
                 await asyncio.wait_for(self._awake.wait(), RETRY[0])
             self._awake.clear()
             try:
-                if self._core.store.lead(NAME):
+                if await self._core.store.lead(NAME):
                     await self._advance()
                     await self._retry()
             except Exception as error:
                 self._core.observer.emit(HookFailed("outbox", "", 1, repr(error)))
 
     async def _advance(self) -> None:
-        """Runs the hooks of every change after the kept position, then keeps the new one."""
-        if self._position is None:
-            rows = await self._core.store.fetch(self._statements.position, {"name": NAME})
-            self._position = int(rows[0][0]) if rows else 0
-        while changes := self._core.store.changes.after(self._position, BATCH):
+        """Runs the hooks of every change after the kept place, then keeps the new one."""
+        if self._place is None:
+            rows = await self._core.store.fetch(self._statements.place, {"name": NAME})
+            self._place = str(rows[0][0]) if rows else ""
+        while True:
+            changes, place = await self._core.store.changes.page(self._place, BATCH)
+            if not changes:
+                return
             failed: list[Aside] = []
             for change in changes:
                 for number, hook in enumerate(self._hooks_of(change)):
                     aside = Aside(f"{change.seq}.{number}", 0, 0, change)
                     if not await self._call(hook, aside):
                         failed.append(aside)
-            await self._keep(changes[-1].seq, failed)
+            await self._keep(place, failed)
 
     async def _retry(self) -> None:
         """Tries what was put aside and is due."""
@@ -128,15 +131,15 @@ class Outbox:
             return False
         return True
 
-    async def _keep(self, position: int, failed: Sequence[Aside]) -> None:
+    async def _keep(self, place: str, failed: Sequence[Aside]) -> None:
         async def work(tx: Transaction) -> None:
             await tx.fetch(self._statements.forget, {"name": NAME})
-            await tx.fetch(self._statements.remember, {"name": NAME, "position": str(position)})
+            await tx.fetch(self._statements.remember, {"name": NAME, "position": place})
             for aside in failed:
                 await tx.fetch(self._statements.put, self._row(aside))
 
         await self._core.store.write(work)
-        self._position = position
+        self._place = place
 
     def _row(self, aside: Aside) -> dict[str, Any]:
         wait = min(RETRY[1], RETRY[0] * 2 ** min(aside.attempt - 1, 30))
@@ -157,7 +160,7 @@ class _Statements:
         def compiled(clause: Executable) -> Statement:
             return compile_statement(clause, core.engine.dialect)  # type: ignore[arg-type]  # every clause used here compiles
 
-        self.position = compiled(select(followers.c.position).where(followers.c.name == bindparam("name")))
+        self.place = compiled(select(followers.c.position).where(followers.c.name == bindparam("name")))
         self.forget = compiled(delete(followers).where(followers.c.name == bindparam("name")))
         self.remember = compiled(insert(followers).values(name=bindparam("name"), position=bindparam("position")))
         self.put = compiled(

@@ -84,7 +84,9 @@ class Writing:
                 record = info.cls(**{**values, **self._loaded(info, base)})
                 await self._hooks.before(tx, info, "create", record, None, caller)
                 row = codec.bind_record(record)
-            return await self.insert(tx, info, row, permit)
+            if permit.always:
+                return await self.insert(tx, info, row, permit)
+            return await tx.part(lambda: self.insert(tx, info, row, permit))
         except Problem as problem:
             if not permit.always and problem.status < 500 and not await self._admits(tx, info, row, permit):
                 # Why a record could not be stored is not for those who may not store it: it tells of others' records.

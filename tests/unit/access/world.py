@@ -18,7 +18,8 @@ from ramet.access.bind import Grant
 from ramet.access.sql import to_sql
 from ramet.data.codec import RecordCodec
 from ramet.data.schema import Schema
-from ramet.data.sqlite.values import codec_of, column_type
+from ramet.data.sqlite.engine import SqliteEngine
+from ramet.data.sqlite.values import codec_of
 from ramet.declare.catalog import Catalog
 from ramet.declare.expressions import (
     AllOf,
@@ -274,7 +275,7 @@ def means(rule: Rule, scopes: Sequence[Any], caller: Person, world: Mapping[str,
 
 
 CATALOG = Catalog([Item, Member])
-SCHEMA = Schema(CATALOG, column_type)
+SCHEMA = Schema(CATALOG, SqliteEngine())
 CODECS = {name: RecordCodec(info, codec_of) for name, info in CATALOG.by_name.items()}
 DIALECT = sqlite.dialect(paramstyle="named")
 

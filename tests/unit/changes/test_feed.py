@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from ramet.changes.change import Change, Position, parse_position
-from ramet.changes.feed import BATCH, Feed
+from ramet.changes.ordered import BATCH, OrderedFeed
 
 
 class Log:
@@ -60,19 +60,19 @@ class Copy:
         self.seen.append(0)
 
 
-def following(log: Log) -> tuple[Feed, Copy, Copy]:
-    feed = Feed(log)
-    feed.start()
+async def following(log: Log) -> tuple[OrderedFeed, Copy, Copy]:
+    feed = OrderedFeed(log)
+    await feed.start()
     one, two = Copy(), Copy()
     feed.subscribe(one.apply, one.reset)
     feed.subscribe(two.apply, two.reset)
     return feed, one, two
 
 
-def test_every_follower_gets_each_change_once_in_order_and_nothing_from_before_the_start() -> None:
+async def test_every_follower_gets_each_change_once_in_order_and_nothing_from_before_the_start() -> None:
     log = Log()
     log.add(3)
-    feed, one, two = following(log)
+    feed, one, two = await following(log)
     assert feed.sync()
     log.add(2)
     assert feed.sync()
@@ -81,9 +81,9 @@ def test_every_follower_gets_each_change_once_in_order_and_nothing_from_before_t
     assert feed.seq == 5
 
 
-def test_many_changes_come_in_batches_without_loss() -> None:
+async def test_many_changes_come_in_batches_without_loss() -> None:
     log = Log()
-    feed, one, _ = following(log)
+    feed, one, _ = await following(log)
     log.add(2 * BATCH + 1)
     assert feed.sync()
     assert one.seen == list(range(1, 2 * BATCH + 2))
@@ -93,9 +93,9 @@ def test_many_changes_come_in_batches_without_loss() -> None:
     assert 0 not in one.seen
 
 
-def test_a_gap_makes_every_copy_anew_and_then_goes_on() -> None:
+async def test_a_gap_makes_every_copy_anew_and_then_goes_on() -> None:
     log = Log()
-    feed, one, two = following(log)
+    feed, one, two = await following(log)
     log.add(5)
     log.trim(2)
     assert feed.sync()
@@ -105,9 +105,9 @@ def test_a_gap_makes_every_copy_anew_and_then_goes_on() -> None:
     assert one.seen == [0, 3, 4, 5, 6]
 
 
-def test_a_log_that_was_trimmed_to_nothing_is_a_gap_too() -> None:
+async def test_a_log_that_was_trimmed_to_nothing_is_a_gap_too() -> None:
     log = Log()
-    feed, one, _ = following(log)
+    feed, one, _ = await following(log)
     log.add(5)
     log.trim(5)
     assert feed.sync()
@@ -118,9 +118,9 @@ def test_a_log_that_was_trimmed_to_nothing_is_a_gap_too() -> None:
     assert one.seen == [0, 6]
 
 
-def test_while_the_log_cannot_be_read_copies_are_not_to_be_used_and_nothing_is_lost() -> None:
+async def test_while_the_log_cannot_be_read_copies_are_not_to_be_used_and_nothing_is_lost() -> None:
     log = Log()
-    feed, one, _ = following(log)
+    feed, one, _ = await following(log)
     log.add()
     log.failing = True
     assert not feed.sync()
@@ -131,9 +131,9 @@ def test_while_the_log_cannot_be_read_copies_are_not_to_be_used_and_nothing_is_l
     assert one.seen == [1]
 
 
-def test_a_failure_after_the_log_was_seen_to_move_is_not_forgotten() -> None:
+async def test_a_failure_after_the_log_was_seen_to_move_is_not_forgotten() -> None:
     log = Log()
-    feed, one, _ = following(log)
+    feed, one, _ = await following(log)
     log.add(2)
     broken = log.after
     log.after = lambda seq, limit: (_ for _ in ()).throw(OSError("no"))
@@ -145,7 +145,7 @@ def test_a_failure_after_the_log_was_seen_to_move_is_not_forgotten() -> None:
 
 async def test_following_looks_by_itself_until_it_is_stopped() -> None:
     log = Log()
-    feed, one, _ = following(log)
+    feed, one, _ = await following(log)
     arrived = asyncio.Event()
     feed.subscribe(lambda changes: arrived.set())
     feed.follow(0.001)
@@ -167,10 +167,10 @@ def test_positions_read_back_as_written_and_nothing_else_is_one() -> None:
         assert parse_position(text) is None
 
 
-def test_own_changes_are_applied_without_reading_unless_others_came_in_between() -> None:
+async def test_own_changes_are_applied_without_reading_unless_others_came_in_between() -> None:
     log, copy = Log(), Copy()
-    feed = Feed(log)
-    feed.start()
+    feed = OrderedFeed(log)
+    await feed.start()
     feed.subscribe(copy.apply, copy.reset)
     log.add(2)
     log.failing = True  # nothing can be read: what is applied is what was given

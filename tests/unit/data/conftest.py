@@ -59,7 +59,7 @@ def opens(tmp_path: Path) -> Opens:
         url = f"sqlite:///{tmp_path / 'data.db'}"
         settings = Settings.read({}, database_url=url, **given)
         catalog = Catalog([Thing])
-        assert prepare_schema(url, Schema(catalog, engine_for(url).column_type), catalog)
+        assert prepare_schema(url, Schema(catalog, engine_for(url)), catalog)
         observer = Observer()
         commits: list[int] = []
         store = SqliteStore(tmp_path / "data.db", settings, observer, lambda: 1, lambda _: commits.append(1))

@@ -109,7 +109,7 @@ async def test_one_process_of_two_runs_them_and_the_other_takes_over(tmp_path: P
     path = tmp_path / "data.db"
     one, two = Seen(), Seen()
     async with running(path, [Letter], parts=[two]) as standby:
-        await until(lambda: standby.app.store.lead("hooks"))
+        assert await standby.app.store.lead("hooks")
         async with running(path, [Letter], parts=[one]) as world:
             await standby.app.identity.rotate_keys()
             await world.create("/letters", A, text="a")

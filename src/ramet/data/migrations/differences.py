@@ -114,9 +114,16 @@ def _plain(metadata: MetaData) -> MetaData:
         unique = [index for index in table.indexes if index.unique]
         table.indexes.clear()
         for index in unique:
-            columns = [part.element if isinstance(part, UnaryExpression) else part for part in index.expressions]
-            Index(index.name, *(table.c[column.name] for column in columns), unique=True)  # type: ignore[union-attr]  # all are columns
+            columns = [_column_of(part) for part in index.expressions]
+            Index(index.name, *(table.c[column.name] for column in columns), unique=True)
     return copy
+
+
+def _column_of(part: Any) -> Any:
+    """The column of an index's key, without its directions."""
+    while isinstance(part, UnaryExpression):
+        part = part.element
+    return part
 
 
 def _retypes(operation: Any) -> bool:

@@ -16,9 +16,9 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
+from ramet.data.fingerprint import REVISIONS
 from ramet.data.migrations.differences import Step, as_operations
 from ramet.data.migrations.failures import MigrationError
-from ramet.data.sqlite.bootstrap import REVISIONS
 
 _INDENT = "    "
 

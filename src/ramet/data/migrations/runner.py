@@ -14,16 +14,13 @@ from alembic.script import Script
 from sqlalchemy import Connection
 
 from ramet.data.engine import Engine
+from ramet.data.engines import engine_part
+from ramet.data.fingerprint import FINGERPRINT, KINDS, fingerprint
 from ramet.data.migrations import renames as renaming
 from ramet.data.migrations.differences import Declared, Step, carry_out, find_steps
 from ramet.data.migrations.failures import MigrationError
 from ramet.data.migrations.revisions import Revisions, becomes, new_context
 from ramet.data.schema import Schema
-from ramet.data.sqlite import bootstrap
-from ramet.data.sqlite.connection import database_path
-from ramet.data.sqlite.dbapi import migration_connection, reason
-from ramet.data.sqlite.derived import broken_references, derived_names, differs, drop_triggers, restore_derived
-from ramet.data.sqlite.tables import comparable_tables
 from ramet.declare.catalog import Catalog
 
 
@@ -44,11 +41,13 @@ class Migrator:
     """Migrations of the database at `url`, which is not empty, with the revisions in `folder`."""
 
     def __init__(self, url: str, folder: Path, catalog: Catalog, schema: Schema, engine: Engine) -> None:
-        self._path = database_path(url)
+        self._url = url
+        self._bootstrap, self._driver = engine_part(url, "bootstrap"), engine_part(url, "dbapi")
+        self._derived = engine_part(url, "derived")
         self._folder = folder
         self._catalog = catalog
-        self._statements = list(bootstrap.schema_statements(schema, catalog))
-        self._fingerprint = bootstrap.fingerprint(self._statements, catalog)
+        self._statements = list(self._bootstrap.schema_statements(schema, catalog))
+        self._fingerprint = fingerprint(self._statements, catalog)
         self._declared = Declared(catalog, schema, engine)
 
     def plan(self) -> Plan:
@@ -56,7 +55,7 @@ class Migrator:
         with self._open(lock=False, keep=False) as work:
             steps = find_steps(work.context(), self._declared, work.kinds)
             pending = [Path(one.path) for one in work.pending]
-            return Plan(work.revision, pending, steps, differs(work.driver, self._statements))
+            return Plan(work.revision, pending, steps, self._derived.differs(work.driver, self._statements))
 
     def make(self, message: str, renames: Sequence[renaming.Rename] = ()) -> Path:
         """Writes a revision with every step to the declaration; its file.
@@ -66,8 +65,8 @@ class Migrator:
         with self._open(lock=True, keep=False) as work:
             if work.pending:
                 raise MigrationError(f"{_names(work.pending)} is not applied yet. Run `ramet migrate apply` first.")
-            drop_triggers(work.driver)
-            with _refusing("The rename does not fit the database"):
+            self._derived.drop_triggers(work.driver)
+            with self._refusing("The rename does not fit the database"):
                 renaming.carry_out(Operations(work.context()), renames)
             kinds = renaming.renamed(work.kinds, renames)
             steps = find_steps(work.context(), self._declared, kinds)
@@ -89,61 +88,69 @@ class Migrator:
         told: list[str] = []
         with self._open(lock=True, keep=keep) as work:
             pending, kinds = work.pending, work.kinds
-            if not pending and bootstrap.read_fact(work.driver, bootstrap.FINGERPRINT) == self._fingerprint:
+            if not pending and self._bootstrap.read_fact(work.driver, FINGERPRINT) == self._fingerprint:
                 return []  # nothing to do, or another process was first
             if pending and not reviewed:
                 raise MigrationError(f"{_names(pending)} is not applied yet. Read it, then run `ramet migrate apply`.")
-            derived = derived_names(work.driver)
-            drop_triggers(work.driver)
+            derived = self._derived.derived_names(work.driver)
+            self._derived.drop_triggers(work.driver)
             for one in pending:
-                with _refusing(f"{_names([one])} failed"):
+                with self._refusing(f"{_names([one])} failed"):
                     work.revisions.run(work.connection, one.revision)
                 told.append(f"revision {Path(one.path).stem} is applied")
                 kinds.update(becomes(one))
             steps = find_steps(work.context(), self._declared, kinds)
             if any(step.danger for step in steps):
                 raise MigrationError(refusal(steps))
-            with _refusing("The schema could not be changed"):
+            with self._refusing("The schema could not be changed"):
                 carry_out(Operations(work.context()), steps)
                 told += [step.text for step in steps]
-                told += restore_derived(work.driver, self._statements, derived, rows_changed=bool(pending))
+                told += self._derived.restore_derived(
+                    work.driver, self._statements, derived, rows_changed=bool(pending)
+                )
             self._check(work)
-            bootstrap.record_schema(work.driver, self._fingerprint, self._catalog)
+            self._bootstrap.record_schema(work.driver, self._fingerprint, self._catalog)
         return told
 
     def _check(self, work: _Work) -> None:
-        if broken := broken_references(work.driver):
+        if broken := self._derived.broken_references(work.driver):
             raise MigrationError(f"Nothing was changed, for afterwards {'; '.join(broken)}.")
         if left := find_steps(work.context(), self._declared, self._declared.kinds):
             raise MigrationError(f"Nothing was changed, for afterwards this would be left: {left[0].text}.")
 
     @contextmanager
+    def _refusing(self, what: str) -> Iterator[None]:
+        """Turns whatever goes wrong inside into a sentence: revisions may raise anything."""
+        try:
+            yield
+        except Exception as error:
+            raise MigrationError(f"{what}: {self._driver.reason(error)}. Nothing was changed.") from error
+
+    @contextmanager
     def _open(self, *, lock: bool, keep: bool) -> Iterator[_Work]:
         revisions = Revisions(self._folder)
-        with migration_connection(self._path, lock=lock, keep=keep) as (connection, driver):
-            yield _Work(connection, driver, revisions, frozenset(self._declared.metadata.tables))
-
-
-def database_exists(url: str) -> bool:
-    """Whether there is something to migrate. Raises SettingsError for a URL that cannot be used."""
-    return database_path(url).exists()
+        with self._driver.migration_connection(self._url, lock=lock, keep=keep) as (connection, driver):
+            yield _Work(self._url, connection, driver, revisions, frozenset(self._declared.metadata.tables))
 
 
 class _Work:
     """One open database and what is known of it."""
 
-    def __init__(self, connection: Connection, driver: Any, revisions: Revisions, declared: frozenset[str]) -> None:
+    def __init__(
+        self, url: str, connection: Connection, driver: Any, revisions: Revisions, declared: frozenset[str]
+    ) -> None:
+        self._url = url
         self.connection = connection
         self.driver = driver
         self.revisions = revisions
-        self.revision = bootstrap.read_revision(driver)
+        self.revision = engine_part(url, "bootstrap").read_revision(driver)
         self.pending = revisions.after(self.revision)
-        self.kinds: dict[str, str] = msgspec.json.decode(bootstrap.read_fact(driver, bootstrap.KINDS) or "{}")
+        self.kinds: dict[str, str] = msgspec.json.decode(engine_part(url, "bootstrap").read_fact(driver, KINDS) or "{}")
         self._declared = declared
 
     def context(self) -> MigrationContext:
         """Alembic's view of the database as it is now, without tables that are not Ramet's."""
-        tables = comparable_tables(self.driver) | self._declared
+        tables = engine_part(self._url, "tables").comparable_tables(self.driver) | self._declared
 
         def include(name: str | None, kind: str, parents: object) -> bool:
             if kind == "index":
@@ -171,12 +178,3 @@ def refusal(steps: Sequence[Step]) -> str:
 
 def _names(pending: Sequence[Script]) -> str:
     return ", ".join(f"Revision {Path(one.path).stem}" for one in pending)
-
-
-@contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    """Turns whatever goes wrong inside into a sentence: revisions may raise anything."""
-    try:
-        yield
-    except Exception as error:
-        raise MigrationError(f"{what}: {reason(error)}. Nothing was changed.") from error

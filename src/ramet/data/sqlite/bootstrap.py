@@ -6,29 +6,20 @@ Light: this runs at each start. What changes an existing schema is `ramet.data.m
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import msgspec
 
+from ramet.data.fingerprint import FINGERPRINT, KINDS, LOCK_SECONDS, REVISIONS, fingerprint
 from ramet.data.kinds import column_kinds
 from ramet.data.schema import Schema
-from ramet.data.sqlite.connection import open_connection
+from ramet.data.sqlite.connection import database_path, open_connection
 from ramet.data.sqlite.ddl import create_statements, search_statements, version_statement
 from ramet.declare.catalog import Catalog
 from ramet.errors import SettingsError
-
-FINGERPRINT = "schema"
-"""The fact that names the declaration a database was last brought to."""
-KINDS = "kinds"
-"""The fact that says what the columns' values mean, as JSON."""
-REVISIONS = "ramet_revisions"
-"""The table that holds the revision a database was last brought to."""
-LOCK_SECONDS = 120
-"""How long a process waits for another one that makes or changes the schema."""
 
 
 def schema_statements(schema: Schema, catalog: Catalog) -> Iterator[str]:
@@ -39,12 +30,6 @@ def schema_statements(schema: Schema, catalog: Catalog) -> Iterator[str]:
         yield from search_statements(info)
 
 
-def fingerprint(statements: Iterable[str], catalog: Catalog) -> str:
-    """Equal for equal schemas."""
-    kinds = [f"{column} {kind}" for column, kind in column_kinds(catalog).items()]
-    return hashlib.sha256("\0".join((*statements, *kinds)).encode()).hexdigest()
-
-
 def record_schema(connection: apsw.Connection, wanted: str, catalog: Catalog) -> None:
     """Notes that the database now has the schema of this fingerprint."""
     write_fact(connection, FINGERPRINT, wanted)
@@ -53,12 +38,13 @@ def record_schema(connection: apsw.Connection, wanted: str, catalog: Catalog) ->
     connection.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'ramet_changes'")
 
 
-def ensure_schema(path: Path, schema: Schema, catalog: Catalog, revision: str = "") -> bool:
+def ensure_schema(url: str, schema: Schema, catalog: Catalog, revision: str = "") -> bool:
     """Make the schema if the file is new or empty; whether the file then has this very schema.
 
     `revision` is the application's newest, which the file must have too; a new file has it from the start.
     Raises SettingsError when the file cannot be used.
     """
+    path = database_path(url)
     statements = list(schema_statements(schema, catalog))
     wanted = fingerprint(statements, catalog)
     try:
@@ -100,6 +86,11 @@ def _create(connection: apsw.Connection, statements: list[str], revision: str) -
 def _is_verbatim(connection: apsw.Connection, statements: list[str]) -> bool:
     present = {row[0].strip() for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
     return present.issuperset(text.strip() for text in statements if text.lstrip().startswith("CREATE"))
+
+
+def exists(url: str) -> bool:
+    """Whether the file of a database is there."""
+    return database_path(url).exists()
 
 
 def is_empty(connection: apsw.Connection) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import apsw
@@ -17,19 +16,19 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from ramet.data.fingerprint import LOCK_SECONDS
 from ramet.data.migrations.failures import MigrationError
-from ramet.data.sqlite.bootstrap import LOCK_SECONDS
-from ramet.data.sqlite.connection import open_connection
+from ramet.data.sqlite.connection import database_path, open_connection
 
 
 @contextmanager
-def migration_connection(path: Path, *, lock: bool, keep: bool) -> Iterator[tuple[Connection, apsw.Connection]]:
+def migration_connection(url: str, *, lock: bool, keep: bool) -> Iterator[tuple[Connection, apsw.Connection]]:
     """The file as SQLAlchemy and as the driver see it, in one transaction; `lock` takes the write lock at its start.
 
     References are not enforced, so that tables can be replaced. What was done is undone at the end unless `keep`, and
     when something is raised. Waits while another process holds the lock; raises MigrationError after LOCK_SECONDS.
     """
-    driver = open_connection(path, writes=True)
+    driver = open_connection(database_path(url), writes=True)
     driver.set_busy_timeout(LOCK_SECONDS * 1000)
     driver.pragma("foreign_keys", False)
     begin = "BEGIN IMMEDIATE" if lock else "BEGIN"

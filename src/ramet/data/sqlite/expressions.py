@@ -9,9 +9,15 @@ from sqlalchemy import ColumnElement, TextClause, bindparam, func, text
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from ramet.data.schema import ROW
+from ramet.declare.catalog import ResourceInfo
 
 DIALECT = SQLiteDialect(paramstyle="qmark")
 _WORD = re.compile(r"\w+", re.UNICODE)
+
+
+def ordered(column: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    """A column as a key of an order or an index."""
+    return column.desc() if descending else column
 
 
 def contains(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -24,10 +30,10 @@ def starts(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     return func.substr(func.ramet_fold(column), 1, func.length(bindparam(name))) == bindparam(name)
 
 
-def matches(table_name: str, name: str) -> TextClause:
-    """Whether the full-text index of a table matches the parameter `name`, made by `search_terms`."""
-    index = f"{table_name}_fts"
-    return text(f"{table_name}.{ROW} IN (SELECT rowid FROM {index} WHERE {index} MATCH :{name})")
+def matches(info: ResourceInfo, name: str) -> TextClause:
+    """Whether the full-text index of a resource matches the parameter `name`, made by `search_terms`."""
+    index = f"{info.table}_fts"
+    return text(f"{info.table}.{ROW} IN (SELECT rowid FROM {index} WHERE {index} MATCH :{name})")
 
 
 def search_terms(text: str) -> str:

@@ -56,6 +56,11 @@ class SqliteChanges:
     def after(self, seq: int, limit: int) -> list[Change]:
         return list(starmap(Change, self._reader.fetch_now(_AFTER, (seq, limit))))
 
+    async def page(self, bookmark: str, limit: int) -> tuple[list[Change], str]:
+        """As in `ramet.changes.source`: the bookmark is the number of the last row."""
+        rows = self.after(int(bookmark or 0), limit)
+        return rows, str(rows[-1].seq) if rows else bookmark
+
     def head(self) -> int:
         return int(self._reader.fetch_now(_HEAD)[0][0])
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ramet.changes.change import Change, Position
-from ramet.data.sqlite.connection import open_connection
+from ramet.changes.ordered import OrderedFeed
+from ramet.data.schema import Schema
+from ramet.data.sqlite.bootstrap import ensure_schema
+from ramet.data.sqlite.connection import database_path, open_connection
 from ramet.data.sqlite.leadership import Leadership
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
@@ -17,6 +20,8 @@ from ramet.data.sqlite.transaction import SqliteTransaction
 from ramet.data.sqlite.writer import Insertion, Writer
 from ramet.data.statement import Statement
 from ramet.data.store import Entry, Row, Rows
+from ramet.declare.catalog import Catalog
+from ramet.errors import Unready
 from ramet.observe import Observer
 from ramet.settings import Settings
 
@@ -26,9 +31,13 @@ _KEEP_FACT = Statement("INSERT INTO ramet_facts (name, value) VALUES (?, ?)", ("
 
 
 class SqliteStore:
-    """Opens the file at `path`, whose schema is up to date. `now` gives microseconds since 1970."""
+    """Opens the file at `path`, whose schema is up to date. `now` gives microseconds since 1970.
+
+    `committed` is called after commits, in place of its feed.
+    """
 
     inline = True
+    one_at_a_time = True
 
     def __init__(
         self,
@@ -36,7 +45,7 @@ class SqliteStore:
         settings: Settings,
         observer: Observer,
         now: Callable[[], int],
-        committed: Callable[[Sequence[Change]], None],
+        committed: Callable[[Sequence[Change]], None] | None = None,
     ) -> None:
         connection = open_connection(path, writes=True)
         connection.set_busy_timeout(5_000)
@@ -45,11 +54,12 @@ class SqliteStore:
         report = Report(observer, settings.slow_query)
         self.reader = Reader(path, settings.read_steps, report)
         self.changes = SqliteChanges(self.reader, path)
+        self.feed = OrderedFeed(self.changes, self.incarnation)
         self.writer = Writer(
             connection,
             self.incarnation,
             now,
-            committed,
+            committed or self.feed.committed,
             observer,
             report,
             queue_limit=settings.write_queue_limit,
@@ -85,7 +95,7 @@ class SqliteStore:
 
         return await self.write(work)
 
-    def lead(self, name: str) -> bool:
+    async def lead(self, name: str) -> bool:
         return self._leadership.take(name)
 
     async def start(self) -> None:
@@ -96,6 +106,19 @@ class SqliteStore:
         self.reader.close()
         self.changes.close()
         self._leadership.close()
+
+
+def open_store(
+    settings: Settings,
+    schema: Schema,
+    catalog: Catalog,
+    observer: Observer,
+    now: Callable[[], int],
+) -> SqliteStore:
+    """The store of a file. Raises SettingsError when it cannot be opened, Unready when it has another schema."""
+    if not ensure_schema(settings.database_url, schema, catalog):
+        raise Unready("The database does not have the declared schema. Run `ramet migrate plan`, then apply.")
+    return SqliteStore(database_path(settings.database_url), settings, observer, now)
 
 
 def _incarnation(connection: Any) -> str:

@@ -25,10 +25,10 @@ def probes(live: Live, ready: Ready, scrape: Scrape | None) -> dict[str, Page]:
     """The probes by address. Without `scrape` there are no metrics."""
 
     async def answer_live(request: Request) -> Response:
-        return _document(*live())
+        return document(*live())
 
     async def answer_ready(request: Request) -> Response:
-        return _document(*await ready())
+        return document(*await ready())
 
     pages: dict[str, Page] = dict.fromkeys(LIVE, answer_live)
     pages.update(dict.fromkeys(READY, answer_ready))
@@ -42,6 +42,7 @@ def probes(live: Live, ready: Ready, scrape: Scrape | None) -> dict[str, Page]:
     return pages
 
 
-def _document(status: int, document: dict[str, Any]) -> Response:
+def document(status: int, content: dict[str, Any]) -> Response:
+    """A JSON document that nobody keeps."""
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    return Response(status, headers, msgspec.json.encode(document))
+    return Response(status, headers, msgspec.json.encode(content))

@@ -1,0 +1,159 @@
+"""Following a log that many instances write at once: by transactions, polled, and bounded in its staleness.
+
+What has been applied is a snapshot of transactions, not the highest number seen: numbers are given before commits,
+and a row of a transaction that ends late would be skipped. Each poll asks for what the last snapshot did not show.
+A hint of another instance makes a poll come sooner; correctness rests on the poll alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from ramet.changes.change import Change, Position
+from ramet.changes.feed import Feed
+from ramet.changes.snapshot import Snapshot
+from ramet.observe import Lifecycle, Observer
+
+HINT_PAUSE = 0.005
+"""Seconds between two hints to other instances, and so between polls that own commits cause."""
+PATIENCE = 5.0
+"""Seconds after which a poll counts as failed."""
+
+
+class Poll(NamedTuple):
+    """What a look at the log found, all as of one moment. Without `changes` (None) there were too many to read."""
+
+    snapshot: Snapshot
+    timeline: str
+    changes: Sequence[Change] | None
+
+
+class PolledLog(Protocol):
+    """Where such a log is read."""
+
+    async def poll(self, seen: Snapshot | None) -> Poll:
+        """What is committed now and was not in `seen`, in the order of row numbers; nothing for None."""
+
+    def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
+        """The rows of some resources from `at` (microseconds since 1970) on."""
+
+    async def hint(self) -> None:
+        """Wakes the followers of other instances."""
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Calls `wake` whenever another instance hints; to be said before the first poll."""
+
+    def expired(self) -> bool:
+        """Whether rows may have been trimmed since the last poll before they were read."""
+
+
+class Follower(Feed):
+    """`staleness` is how long, in seconds, copies may be used after the last look at the log began."""
+
+    def __init__(
+        self,
+        log: PolledLog,
+        incarnation: str,
+        observer: Observer,
+        staleness: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(incarnation)
+        self._log = log
+        self._observer = observer
+        self._staleness = staleness
+        self._clock = clock
+        self._until = float("-inf")
+        self._snapshot = Snapshot(0, 0, frozenset())
+        self._timeline = ""
+        self._ahead: set[int] = set()
+        self._wake = asyncio.Event()
+        self._hint = False
+        self._doubts = 0
+        self._failing = False
+
+    async def start(self) -> None:
+        self._log.listen(self._wake.set)
+        await self._begin(self._clock(), await self._log.poll(None))
+
+    def sync(self) -> bool:
+        """Whether this process has confirmed its place in the log within the bound of staleness."""
+        return self._clock() < self._until
+
+    def holds(self, position: Position) -> bool:
+        return position.seq in self._ahead or self._snapshot.shows(position.seq)
+
+    def applied(self, xid: int, changes: Sequence[Change]) -> None:
+        """Takes what this process has just committed, without waiting to read it."""
+        if xid not in self._ahead:
+            if not self._snapshot.shows(xid) or not self.sync():
+                self.deliver(changes)
+            self._ahead.add(xid)
+        self._hint = True
+        self._wake.set()
+
+    def doubt(self) -> None:
+        """Uses no copies until the next look at the log: the database may not be the one it was."""
+        self._doubts += 1
+        self._until = float("-inf")
+        self._wake.set()
+
+    async def poll(self) -> None:
+        """Looks once. What it raises leaves everything as it was, but for the time that passes."""
+        began, doubts = self._clock(), self._doubts
+        async with asyncio.timeout(PATIENCE):
+            found = await self._log.poll(self._snapshot)
+        if found.timeline != self._timeline or found.changes is None or self._log.expired():
+            await self._begin(began, found)
+            return
+        new = [change for change in found.changes if change.xid not in self._ahead]
+        if new:
+            self.deliver(new)
+        self._take(found.snapshot)
+        if doubts == self._doubts:
+            self._until = began + self._staleness
+
+    async def keep_up(self, interval: float) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                if self._hint:
+                    self._hint = False
+                    await self._log.hint()
+                    await self.poll()
+                    await asyncio.sleep(HINT_PAUSE)
+                else:
+                    await self.poll()
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    self._failing = True
+                    self._observer.emit(Lifecycle("change log", f"cannot be followed, caches end: {error!r}"))
+                await asyncio.sleep(interval)
+
+    async def _begin(self, began: float, found: Poll) -> None:
+        """Every copy is made anew as of `found`: at the start, after a fail-over, and when rows were missed."""
+        self._until = float("-inf")
+        for subscriber in self.subscribers:
+            subscriber.reset()
+        self._ahead.clear()
+        self._take(found.snapshot)
+        self._timeline = found.timeline
+        for applies, _, recent in self.subscribers:
+            if recent is not None:
+                async for change in self._log.recent(recent.since(), recent.resources):
+                    applies((change,))
+        self._until = began + self._staleness
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._ahead = {xid for xid in self._ahead if not snapshot.shows(xid)}
+        self.seq = snapshot.low

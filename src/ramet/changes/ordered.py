@@ -1,0 +1,103 @@
+"""Following a log whose rows are numbered in the order of commits and read where they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from ramet.changes.change import Change, Position
+from ramet.changes.feed import Feed
+
+BATCH = 1_000
+
+
+class OrderedLog(Protocol):
+    """Where such a log is read."""
+
+    def moved(self) -> bool:
+        """Whether anything may have been committed since the last call. Cheap: asked before every cached answer."""
+
+    def after(self, seq: int, limit: int) -> Sequence[Change]:
+        """The rows beyond `seq` in commit order, at most `limit`."""
+
+    def head(self) -> int:
+        """The newest committed place, also when its row has been trimmed."""
+
+    def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
+        """The rows of some resources from `at` (microseconds since 1970) on, in commit order."""
+
+
+class OrderedFeed(Feed):
+    """Exact: what `sync` has said holds as of its call."""
+
+    def __init__(self, log: OrderedLog, incarnation: str = "") -> None:
+        super().__init__(incarnation)
+        self._log = log
+        self._behind = False
+
+    async def start(self) -> None:
+        self._log.moved()
+        self.seq = self._log.head()
+        self._replay()
+
+    def sync(self) -> bool:
+        """Applies what is new. True: every copy in this process is exact as of this call; False: use none."""
+        try:
+            if self._log.moved() or self._behind:
+                self._behind = True
+                self._catch_up()
+                self._behind = False
+        except Exception:
+            self._behind = True
+            return False
+        return True
+
+    def holds(self, position: Position) -> bool:
+        return position.seq <= self.seq
+
+    async def keep_up(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            self.sync()
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Applies what this process has just committed, `changes`, if nothing else came in between; then the rest.
+
+        Without `changes`, or when others' come first, everything is read.
+        """
+        if changes and changes[0].seq == self.seq + 1 and not self._behind:
+            try:
+                self._apply(changes)
+            except Exception:
+                self._behind = True
+        self.sync()
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        self.deliver(changes)
+        self.seq = changes[-1].seq
+
+    def _catch_up(self) -> None:
+        while changes := self._log.after(self.seq, BATCH):
+            if changes[0].seq != self.seq + 1:
+                self._restart(changes[0].seq - 1)
+            self._apply(changes)
+            if len(changes) < BATCH:
+                return
+        # Nothing to read: either nothing was logged, or all of it has been trimmed already.
+        head = self._log.head()
+        if head > self.seq:
+            self._restart(head)
+
+    def _restart(self, seq: int) -> None:
+        """Rows were trimmed before they were read: every copy is made anew, and reading goes on after `seq`."""
+        for subscriber in self.subscribers:
+            subscriber.reset()
+        self._replay()
+        self.seq = seq
+
+    def _replay(self) -> None:
+        for applies, _, recent in self.subscribers:
+            if recent is not None:
+                for change in self._log.since(recent.since(), recent.resources):
+                    applies((change,))

@@ -1,0 +1,24 @@
+"""What a database keeps about its own schema, so that a start costs one small read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from ramet.data.kinds import column_kinds
+from ramet.declare.catalog import Catalog
+
+FINGERPRINT = "schema"
+"""The fact that names the declaration a database was last brought to."""
+KINDS = "kinds"
+"""The fact that says what the columns' values mean, as JSON."""
+REVISIONS = "ramet_revisions"
+"""The table that holds the revision a database was last brought to."""
+LOCK_SECONDS = 120
+"""How long a process waits for another one that makes or changes the schema."""
+
+
+def fingerprint(statements: Iterable[str], catalog: Catalog) -> str:
+    """Equal for equal schemas."""
+    kinds = [f"{column} {kind}" for column, kind in column_kinds(catalog).items()]
+    return hashlib.sha256("\0".join((*statements, *kinds)).encode()).hexdigest()

@@ -1,0 +1,124 @@
+"""Reading the change log of this engine: by transactions, for the order of `seq` is not that of commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from itertools import starmap
+from typing import Any
+
+from ramet.changes.change import Change
+from ramet.changes.follower import Poll
+from ramet.changes.snapshot import Snapshot, parse_snapshot
+from ramet.data.postgres.connection import TIMELINE, Link, open_link
+from ramet.data.postgres.pool import Pool
+
+CHANNEL = "ramet_changes"
+MOST = 20_000
+"""Rows that one poll reads; when there are more, making copies anew costs less."""
+PAGE = 1_000
+_COLUMNS = "c.seq, c.at, c.resource, c.record_id, c.kind, c.version, c.owner, c.record, c.xid::text::bigint"
+# What a snapshot does not show is what began after it or was open when it was taken: two look-ups in an index.
+_UNSEEN = "(c.xid >= ${}::text::xid8 OR c.xid = ANY (${}::text[]::xid8[]))"
+_POLL = (
+    f"SELECT pg_current_snapshot()::text, {TIMELINE}, {_COLUMNS}"
+    f" FROM (SELECT 1) AS now LEFT JOIN ramet_changes c ON {_UNSEEN.format(1, 2)} ORDER BY c.seq LIMIT {MOST + 1}"
+)
+_NOW = f"SELECT pg_current_snapshot()::text, {TIMELINE}"
+_NEXT = (
+    f"SELECT {_COLUMNS} FROM ramet_changes c WHERE {_UNSEEN.format(1, 2)} AND c.seq > $3"
+    " AND pg_visible_in_snapshot(c.xid, $4::text::pg_snapshot) ORDER BY c.seq LIMIT $5"
+)
+_RECENT = (
+    f"SELECT {_COLUMNS} FROM ramet_changes c WHERE c.at >= $1 AND c.resource = ANY ($2::text[]) AND c.seq > $3"
+    f" ORDER BY c.seq LIMIT {PAGE}"
+)
+_NOTHING = Snapshot(1, 1, frozenset())
+
+
+class PostgresChanges:
+    """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds."""
+
+    def __init__(
+        self, url: str, pool: Pool, now: Callable[[], int], *, timeout: float, limit: float, retention: float
+    ) -> None:
+        self._url = url
+        self._pool = pool
+        self._now = now
+        self._timeout = timeout
+        self._limit = limit
+        self._retention = retention
+        self._link: Link | None = None
+        self._wake: Callable[[], None] | None = None
+        self._looked = self._before = now()
+
+    async def poll(self, seen: Snapshot | None) -> Poll:
+        """As in `ramet.changes.follower`."""
+        driver = await self._connected()
+        now = self._now()
+        if seen is None:
+            rows = await driver.fetch(_NOW)
+        else:
+            rows = await driver.fetch(_POLL, *_beyond(seen))
+        self._before, self._looked = (now if seen is None else self._looked), now
+        changes = (
+            None if len(rows) > MOST else [Change(*row[2:]) for row in rows if len(row) > 2 and row[2] is not None]
+        )
+        return Poll(parse_snapshot(rows[0][0]), rows[0][1], changes)
+
+    async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
+        """As in `ramet.changes.follower`."""
+        seq = 0
+        while True:
+            rows = await self._pool.read(_RECENT, (at, list(resources), seq))
+            for change in starmap(Change, rows):
+                yield change
+                seq = change.seq
+            if len(rows) < PAGE:
+                return
+
+    async def page(self, bookmark: str, limit: int) -> tuple[list[Change], str]:
+        """As in `ramet.changes.source`.
+
+        A bookmark is a snapshot whose rows have all been read; in the middle of those up to a later one, also that
+        one and the number of the last row.
+        """
+        old, new, seq = (*bookmark.split(" "), "", "")[:3] if bookmark else (str(_NOTHING), "", "")
+        if not new:
+            new = str((await self._pool.read(_NOW, ()))[0][0])
+        rows = await self._pool.read(_NEXT, (*_beyond(parse_snapshot(old)), int(seq or 0), new, limit))
+        changes = list(starmap(Change, rows))
+        return changes, new if len(changes) < limit else f"{old} {new} {changes[-1].seq}"
+
+    async def hint(self) -> None:
+        """After the commit and outside its transaction, where notifying would take a lock of the whole server."""
+        await (await self._connected()).execute(f"NOTIFY {CHANNEL}")
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def expired(self) -> bool:
+        """Whether the last look was so long after the one before that rows may have been trimmed in between."""
+        return self._looked - self._before > self._retention * 500_000
+
+    async def close(self) -> None:
+        if self._link is not None:
+            with suppress(Exception):
+                await self._link.driver.close(timeout=1.0)
+
+    async def _connected(self) -> Any:
+        link = self._link
+        if link is None or link.driver.is_closed():
+            link = self._link = await open_link(self._url, timeout=self._timeout, limit=self._limit)
+            if self._wake is not None and not link.pooled:
+                await link.driver.add_listener(CHANNEL, self._told)
+        return link.driver
+
+    def _told(self, driver: Any, pid: int, channel: str, payload: object) -> None:
+        if self._wake is not None and pid != driver.get_server_pid():
+            self._wake()
+
+
+def _beyond(seen: Snapshot) -> tuple[str, list[str]]:
+    """The parameters of `_UNSEEN`."""
+    return str(seen.high), [str(xid) for xid in seen.open]

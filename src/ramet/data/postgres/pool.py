@@ -1,0 +1,144 @@
+"""Connections to one address, kept open and lent to one user at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ramet.data.postgres.connection import Link, open_link
+from ramet.data.postgres.failures import as_problem, lost
+from ramet.data.store import Rows
+from ramet.errors import Problem
+
+
+class Pool:
+    """At most `size` connections. `limit` bounds a statement, `wait` a wait, in seconds; `opened` hears of new ones.
+
+    When a connection turns out to be dead, all that were opened before are left: they most likely led to the same
+    server, which stopped or is no primary any more.
+    """
+
+    def __init__(self, url: str, *, size: int, wait: float, limit: float, opened: Callable[[Link], None]) -> None:
+        self._url = url
+        self._size = size
+        self._wait = wait
+        self._limit = limit
+        self._opened = opened
+        self._idle: deque[Link] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._count = 0
+        self._epoch = 0
+        self._pooled: bool | None = None
+        self._closed = False
+
+    async def take(self) -> Link:
+        """A connection, until `give` or `drop`. Raises Problem when none is free in time, or the server is away."""
+        while True:
+            while self._idle:
+                link = self._idle.pop()
+                if link.epoch == self._epoch and not link.driver.is_closed():
+                    return link
+                self._end(link)
+            if self._closed:
+                raise Problem("unavailable", "The server is stopping.", retry_after=1)
+            if self._count < self._size:
+                return await self._open()
+            await self._free()
+
+    def give(self, link: Link) -> None:
+        """Takes a connection back on which nothing is open."""
+        if self._closed or link.epoch != self._epoch:
+            self._end(link)
+            return
+        self._idle.append(link)
+        self._wake()
+
+    def drop(self, link: Link) -> None:
+        """Takes a connection back that is of no use."""
+        self._end(link)
+
+    def failed(self, link: Link, error: BaseException) -> bool:
+        """Takes a connection back whose statement raised outside a transaction; whether that was because it is dead."""
+        if lost(error):
+            if link.epoch == self._epoch:
+                self._epoch += 1
+            self._end(link)
+            return True
+        if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+            self.give(link)
+        else:
+            self._end(link)
+        return False
+
+    async def read(self, sql: str, arguments: tuple[Any, ...]) -> Rows:
+        """The rows of one statement that only reads; run again when its connection turns out to be dead."""
+        tried = False
+        while True:
+            link = await self.take()
+            try:
+                rows: Rows = await link.driver.fetch(sql, *arguments)
+            except BaseException as error:
+                if self.failed(link, error) and not tried:
+                    tried = True
+                    continue
+                problem = as_problem(error) if isinstance(error, Exception) else error
+                if problem is error:
+                    raise
+                raise problem from error
+            self.give(link)
+            return rows
+
+    async def close(self) -> None:
+        """Closes what is idle; what is lent is closed when it comes back."""
+        self._closed = True
+        while self._idle:
+            link = self._idle.pop()
+            self._count -= 1
+            try:
+                await link.driver.close(timeout=1.0)
+            except Exception:
+                link.driver.terminate()
+        while self._waiters:
+            self._wake()
+
+    async def _open(self) -> Link:
+        self._count += 1
+        try:
+            link = await open_link(self._url, timeout=self._wait, limit=self._limit, pooled=self._pooled)
+        except BaseException as error:
+            self._count -= 1
+            self._wake()
+            if isinstance(error, Exception):
+                raise Problem("unavailable", "The database does not answer.", retry_after=1) from error
+            raise
+        link.epoch = self._epoch
+        self._pooled = link.pooled
+        self._opened(link)
+        return link
+
+    async def _free(self) -> None:
+        """Waits until a connection may be had."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._wait):
+                await waiter
+        except TimeoutError:
+            raise Problem("overloaded", "Every connection to the database is in use.", retry_after=1) from None
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _end(self, link: Link) -> None:
+        self._count -= 1
+        link.driver.terminate()
+        self._wake()

@@ -1,0 +1,171 @@
+"""The database of many instances: one primary, and a pool of connections to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import asyncpg
+
+from ramet.changes.change import Position
+from ramet.changes.follower import Follower
+from ramet.data.fingerprint import FINGERPRINT, fingerprint
+from ramet.data.postgres.connection import Link, address
+from ramet.data.postgres.ddl import schema_statements
+from ramet.data.postgres.leadership import Leadership
+from ramet.data.postgres.log import PostgresChanges
+from ramet.data.postgres.pool import Pool
+from ramet.data.postgres.reader import Reader
+from ramet.data.postgres.report import Report
+from ramet.data.postgres.tables import COLUMNS, has_columns
+from ramet.data.postgres.transaction import PostgresTransaction
+from ramet.data.postgres.writer import Writer
+from ramet.data.schema import Schema
+from ramet.data.statement import Statement
+from ramet.data.store import Entry, Row, Rows
+from ramet.declare.catalog import Catalog
+from ramet.errors import Problem, Unready
+from ramet.observe import Observer
+from ramet.settings import Settings
+
+T = TypeVar("T")
+_FACT = "SELECT value FROM ramet_facts WHERE name = $1"
+_KEEP_FACT = "INSERT INTO ramet_facts (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1"
+
+
+class PostgresStore:
+    """`now` gives microseconds since 1970."""
+
+    inline = False
+    one_at_a_time = False
+
+    def __init__(
+        self,
+        settings: Settings,
+        schema: Schema,
+        catalog: Catalog,
+        observer: Observer,
+        now: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._schema = schema
+        self._catalog = catalog
+        self._observer = observer
+        self._now = now
+        url = address(settings.database_url)
+        self._pool = Pool(
+            url,
+            size=settings.database_pool,
+            wait=settings.database_wait,
+            limit=settings.statement_timeout,
+            opened=self._opened,
+        )
+        self._report = Report(observer, settings.slow_query)
+        self._reader = Reader(self._pool, self._report)
+        self._leadership = Leadership(self._pool)
+        self.fetch = self._reader.fetch
+        self.changes = PostgresChanges(
+            url,
+            self._pool,
+            now,
+            timeout=settings.database_wait,
+            limit=settings.statement_timeout,
+            retention=settings.changes_retention,
+        )
+        self._timeline = ""
+        self.incarnation = ""
+        self.feed: Follower
+        self._writer: Writer | None = None
+
+    async def start(self) -> None:
+        try:
+            await self._check_schema()
+            self.incarnation = await self.fact("incarnation", lambda: secrets.token_hex(4))
+        except Problem as problem:
+            await self._pool.close()
+            raise Unready("The database does not answer. Look at RAMET_DATABASE_URL and at the server.") from problem
+        except Unready:
+            await self._pool.close()
+            raise
+        settings = self._settings
+        self.feed = Follower(self.changes, self.incarnation, self._observer, settings.max_staleness)
+        self._writer = Writer(
+            self._pool,
+            self.incarnation,
+            self._now,
+            self.feed.applied,
+            self._report,
+            queue_limit=settings.write_queue_limit,
+            timeout=settings.write_timeout,
+        )
+
+    async def stop(self) -> None:
+        if self._writer is not None:
+            await self._writer.close()
+        with suppress(Problem):  # leases end by themselves
+            await self._leadership.close()
+        await self.changes.close()
+        await self._pool.close()
+
+    def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
+        return None
+
+    async def write(self, work: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
+        return await self._started.run(work)
+
+    async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
+        return await self._started.insert(statement, arguments, entry)
+
+    @property
+    def waiting(self) -> int:
+        return 0 if self._writer is None else self._writer.waiting
+
+    async def ping(self) -> None:
+        await self._pool.read("SELECT 1 FROM ramet_facts LIMIT 1", ())
+
+    async def fact(self, name: str, make: Callable[[], str]) -> str:
+        rows = await self._pool.read(_FACT, (name,))
+        if not rows:
+            await self._pool.read(_KEEP_FACT, (name, make()))
+            rows = await self._pool.read(_FACT, (name,))
+        return str(rows[0][0])
+
+    async def lead(self, name: str) -> bool:
+        return await self._leadership.take(name)
+
+    @property
+    def _started(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("The store has not been started.")
+        return self._writer
+
+    def _opened(self, link: Link) -> None:
+        """A connection to another history of the database than before: nothing known so far is to be relied on."""
+        if link.timeline != self._timeline:
+            if self._timeline:
+                self.feed.doubt()
+            self._timeline = link.timeline
+
+    async def _check_schema(self) -> None:
+        try:
+            rows = await self._pool.read(_FACT, (FINGERPRINT,))
+        except asyncpg.UndefinedTableError:
+            rows = []
+        wanted = fingerprint(schema_statements(self._schema, self._catalog), self._catalog)
+        if rows and rows[0][0] == wanted:
+            return
+        if not rows or not has_columns(self._schema, map(tuple, await self._pool.read(COLUMNS, ()))):
+            raise Unready("The database does not have the declared schema. Run `ramet migrate apply`.")
+
+
+def open_store(
+    settings: Settings,
+    schema: Schema,
+    catalog: Catalog,
+    observer: Observer,
+    now: Callable[[], int],
+) -> PostgresStore:
+    """The store of a database; nothing is opened before it is started."""
+    return PostgresStore(settings, schema, catalog, observer, now)

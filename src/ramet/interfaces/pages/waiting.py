@@ -1,0 +1,73 @@
+"""What is served while the database cannot be used yet: it says why, and the application opens once it can."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ramet.errors import Problem, Unready
+from ramet.interfaces.http.problems import render
+from ramet.interfaces.pages.probes import LIVE, READY, document
+from ramet.interfaces.transport.request import Request, Response
+
+PAUSE = 1.0
+"""Seconds between two tries."""
+
+
+class Waiting:
+    """Opens an application by `open`, tried again for as long as it raises Unready."""
+
+    def __init__(self, open: Callable[[], Awaitable[None]]) -> None:
+        self._open = open
+        self._reason = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> bool:
+        """Whether it could be opened at once; else this is to answer requests until it can."""
+        if await self._try():
+            return True
+        self._task = asyncio.create_task(self._retry(), name="wait for the database")
+        return False
+
+    async def stop(self) -> None:
+        """Ends the tries."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    def at_once(self, request: Request) -> Response | None:
+        """Nothing is answered in the turn it comes in with."""
+        return None
+
+    async def __call__(self, request: Request) -> Response:
+        """503 for everything but the sign of life; readiness says what is missing."""
+        if request.path in READY:
+            part = {"name": "database", "ok": False, "required": True, "detail": self._reason}
+            found: dict[str, Any] = {"status": "not_ready", "parts": [part]}
+            return document(503, found)
+        if request.path in LIVE:
+            return document(200, {"status": "alive"})
+        return render(Problem("unavailable", "The database cannot be used yet.", retry_after=PAUSE))
+
+    async def _try(self) -> bool:
+        try:
+            await self._open()
+        except Unready as reason:
+            if str(reason) != self._reason:
+                self._reason = str(reason)
+                sys.stderr.write(f"Waiting: {self._reason}\n")
+            return False
+        return True
+
+    async def _retry(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE)
+            try:
+                if await self._try():
+                    return
+            except Exception as error:
+                self._reason = "The application could not be started. Its log says why."
+                sys.stderr.write(f"The application could not be started and is tried again: {error!r}\n")

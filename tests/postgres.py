@@ -1,0 +1,124 @@
+"""A private PostgreSQL for tests: in a temporary folder, on a free port of the loopback, stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+USERS = ("postgres", "nobody")
+"""Who may run a server when we are root, who may not."""
+QUICK = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=200",
+    "autovacuum=off",
+    "shared_buffers=64MB",
+)
+"""For tests that do not pull the plug."""
+START_SECONDS = 60.0
+CALM = 0.05
+
+
+def programs() -> Path:
+    """The folder of the newest server programs. Raises RuntimeError with what to install when there are none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    path = shutil.which("postgres")
+    if path is None:
+        raise RuntimeError("There is no PostgreSQL here. Run scripts/system-packages test.")
+    return Path(path).parent
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server and its folder, or with `port` one that is another's. `options` are settings as NAME=VALUE."""
+
+    def __init__(self, options: Sequence[str] = QUICK, *, port: int = 0) -> None:
+        self.bin = programs()
+        self.own = not port
+        self.folder = Path(tempfile.mkdtemp(prefix="ramet-pg-"))
+        self.data = self.folder / "data"
+        self.port = port or free_port()
+        self._options = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *options]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._user = next((name for name in USERS if os.geteuid() == 0 and _exists(name)), None)
+        if self._user is not None:
+            shutil.chown(self.folder, self._user)
+
+    def create(self) -> None:
+        """Makes an empty server of UTF-8 in the C locale."""
+        self.run("initdb", "-D", str(self.data), "-U", "ramet", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+    def start(self) -> None:
+        """Starts and waits until it answers. Raises RuntimeError with its log when it does not."""
+        command = [str(self.bin / "postgres"), "-D", str(self.data)]
+        for option in self._options:
+            command += ["-c", option]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while self.run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "log").read_text())
+            time.sleep(CALM)  # waits: for the server to answer, at most START_SECONDS
+
+    def stop(self, how: str = "fast") -> None:
+        """Stops it: smart, fast or immediate."""
+        if self._process is not None:
+            self.run("pg_ctl", "stop", "-D", str(self.data), "-m", how, "-w", check=False)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def remove(self) -> None:
+        """Stops it and removes all it has."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """What a statement prints, without headings."""
+        command = [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.url(database)]
+        done = subprocess.run([*command, "-c", statement], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout.strip()
+
+    def url(self, database: str) -> str:
+        """The address of one of its databases."""
+        return f"postgresql://ramet@127.0.0.1:{self.port}/{database}"
+
+    def run(self, program: str, *arguments: str, check: bool = True) -> int:
+        """Runs one of the server's programs as its user; the exit code."""
+        done = subprocess.run(
+            [str(self.bin / program), *arguments],
+            user=self._user,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if check and done.returncode:
+            raise RuntimeError(done.stdout.decode(errors="replace"))
+        return done.returncode
+
+
+def _exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
