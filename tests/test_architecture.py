@@ -58,6 +58,7 @@ DRIVERS: Mapping[str, str] = {
 # Files that only one engine has, each with its reason.
 ONE_ENGINE: Mapping[str, str] = {
     "pool.py": "an embedded database has no connections to share out",
+    "replicas.py": "an embedded database has none",
     "wal_index.py": "a database server tells of commits itself",
 }
 

@@ -28,7 +28,7 @@ from ramet.limits.limiter import Limiter
 from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
 from ramet.operate.demo import ready_sign_in
-from ramet.operate.parts import checks, figures
+from ramet.operate.parts import checks, copies, figures
 from ramet.operate.watch import Watch
 from ramet.operations.context import Context
 from ramet.operations.core import Core
@@ -148,7 +148,7 @@ class App:
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
-        self.watch.add(figures(self.core, in_flight), checks(self.core))
+        self.watch.add(figures(self.core, in_flight), checks(self.core), copies(self.core))
         sign_in = await ready_sign_in(self.store) if settings.demo else None
         pages = pages_of(self.core, routes, sign_in, self.watch.health.live, self._ready, self.watch.exporter.scrape)
         self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages, VITAL)

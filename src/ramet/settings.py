@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: Annotated[str, _s("Where the data is: sqlite:///PATH or postgresql://HOST/NAME.", secret=True, also="DATABASE_URL")] = (
         "sqlite:///ramet.db"
     )
+    replica_urls: Annotated[tuple[str, ...], _s("Replicas of a database server that lists and records may be read from, comma-separated.", secret=True)] = ()
     demo: Annotated[bool, _s("Fill an empty database with the application's demo data and show its sign-in on the first page.")] = False
     secret: Annotated[str, _s("Key material for cursors and stored keys; made and kept in the database when empty.", secret=True)] = ""
     public_url: Annotated[str, _s("The address users see, when a proxy is in front.")] = ""
@@ -62,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     read_steps: Annotated[int, _s("SQLite virtual-machine steps one read may take.")] = 20_000_000
     statement_timeout: Annotated[float, _s("Longest time for one statement on a database server.")] = 10.0
     database_pool: Annotated[int, _s("Connections to a database server that one process keeps.")] = 10
-    database_wait: Annotated[float, _s("How long a statement waits for one of them, or for a new one to be opened.")] = 2.0
+    database_wait: Annotated[float, _s("How long a statement waits for one of them, or for a new one to be opened.")] = 5.0
     max_staleness: Annotated[float, _s("Age beyond which a process on a database server answers from no cache until it has seen the change log again.")] = 1.0
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
     record_cache_size: Annotated[int, _s("Bytes of records' JSON kept to spare encoding them anew; asked of by version only, so never stale.")] = 8_388_608

@@ -27,7 +27,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[World, Running]]:
         folder, app=file, password_memory=8, body_limit=200_000, database_url="sqlite:///bad.db"
     ) as running:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port()}", timeout=60) as http:
-            world = World(bad_input_world.app, http, folder / "bad.db")
+            world = World(bad_input_world.app, http, f"sqlite:///{folder / 'bad.db'}")
             await world.settle()
             yield world, running
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ramet import Access, Hidden, Ref, Resource, everyone, exists, me, owner_only, public_read, role, that, this
 from ramet.data.store import Rows
@@ -154,16 +154,16 @@ async def test_equal_loads_at_one_time_are_one_and_one_that_was_given_up_takes_n
         store = world.app.core.store
         loads = 0
         inside, go = asyncio.Event(), asyncio.Event()
-        fetch = store.fetch
+        read = store.read
 
-        async def slow(statement: object, values: object) -> Rows:
+        async def slow(*given: Any, **named: Any) -> Rows:
             nonlocal loads
             loads += 1
             inside.set()
             await go.wait()
-            return await fetch(statement, values)
+            return await read(*given, **named)
 
-        store.fetch = slow
+        store.read = slow
         first = asyncio.create_task(world.ask("GET", "/tasks"))
         await inside.wait()
         others = [asyncio.create_task(world.ask("GET", "/tasks")) for _ in range(5)]
@@ -176,7 +176,7 @@ async def test_equal_loads_at_one_time_are_one_and_one_that_was_given_up_takes_n
         answers = await asyncio.gather(*others)
         assert [answer.status for answer in answers] == [200] * 5
         assert loads == 2
-        store.fetch = fetch
+        store.read = read
 
 
 async def test_a_load_that_a_change_overtook_is_neither_joined_nor_kept(tmp_path: Path) -> None:
@@ -184,18 +184,18 @@ async def test_a_load_that_a_change_overtook_is_neither_joined_nor_kept(tmp_path
         await world.create("/tasks", A, title="old")
         store = world.app.core.store
         inside, go = asyncio.Event(), asyncio.Event()
-        fetch = store.fetch
+        read = store.read
 
-        async def slow(statement: object, values: object) -> Rows:
-            rows = await fetch(statement, values)
+        async def slow(*given: Any, **named: Any) -> Rows:
+            rows = await read(*given, **named)
             inside.set()
             await go.wait()
             return rows
 
-        store.fetch = slow
+        store.read = slow
         before = asyncio.create_task(world.ask("GET", "/tasks"))
         await inside.wait()
-        store.fetch = fetch
+        store.read = read
         await world.create("/tasks", A, title="new")
         after = await world.ask("GET", "/tasks")
         assert b'"new"' in after.body

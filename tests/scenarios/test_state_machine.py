@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.conftest import Scale
+from tests.databases import CHOSEN
 from tests.scenarios.core_world import STRANGER, Answer, Person, World, running
 from tests.scenarios.machine_model import (
     DEFAULTS,
@@ -34,6 +35,7 @@ from tests.scenarios.machine_model import (
     filter_of,
     in_order,
 )
+from tests.test_divergence import caught_up
 
 
 @cache
@@ -74,7 +76,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ramet-machine-"))
-        shutil.copy(template(), self.folder / "data.db")
+        if CHOSEN == "sqlite":
+            shutil.copy(template(), self.folder / "data.db")
         for _ in range(2):
             world = self.stack.enter_async_context(running(self.folder / "data.db", [Team, Item]))
             self.worlds.append(self.runner.run(world))
@@ -89,6 +92,7 @@ class Machine(RuleBasedStateMachine):
 
     def ask(self, at: int, method: str, path: str, caller: Person, body: object = None, **headers: str) -> Answer:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.runner.run(caught_up(self.worlds[at].app))
         return self.runner.run(self.worlds[at].ask(method, path, caller, body, headers=sent))
 
     def pick(self, path: str, number: int) -> str:

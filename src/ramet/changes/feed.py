@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ramet.changes.change import Change, Position, parse_position
 
@@ -29,6 +29,9 @@ class Subscriber(NamedTuple):
 
 class Feed(ABC):
     """Keeps this process's copies at the head of the log of `incarnation`. `seq` tells how far they have come."""
+
+    exact: ClassVar[bool]
+    """Whether copies hold everything that was committed before a true `sync`."""
 
     def __init__(self, incarnation: str = "") -> None:
         self.incarnation = incarnation

@@ -53,6 +53,8 @@ class PolledLog(Protocol):
 class Follower(Feed):
     """`staleness` is how long, in seconds, copies may be used after the last look at the log began."""
 
+    exact = False
+
     def __init__(
         self,
         log: PolledLog,
@@ -71,6 +73,7 @@ class Follower(Feed):
         self._timeline = ""
         self._ahead: set[int] = set()
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._hint = False
         self._doubts = 0
         self._failing = False
@@ -103,6 +106,10 @@ class Follower(Feed):
 
     async def poll(self) -> None:
         """Looks once. What it raises leaves everything as it was, but for the time that passes."""
+        async with self._turn:
+            await self._look()
+
+    async def _look(self) -> None:
         began, doubts = self._clock(), self._doubts
         async with asyncio.timeout(PATIENCE):
             found = await self._log.poll(self._snapshot)
@@ -127,7 +134,8 @@ class Follower(Feed):
             try:
                 if self._hint:
                     self._hint = False
-                    await self._log.hint()
+                    async with self._turn:
+                        await self._log.hint()
                     await self.poll()
                     await asyncio.sleep(HINT_PAUSE)
                 else:

@@ -31,6 +31,8 @@ class OrderedLog(Protocol):
 class OrderedFeed(Feed):
     """Exact: what `sync` has said holds as of its call."""
 
+    exact = True
+
     def __init__(self, log: OrderedLog, incarnation: str = "") -> None:
         super().__init__(incarnation)
         self._log = log

@@ -47,7 +47,11 @@ class Engine(Protocol):
 
     @property
     def ordered(self) -> Callable[[ColumnElement[Any], bool], ColumnElement[Any]]:
-        """A column as a key of an order or an index, descending or not: null comes before every value."""
+        """A column as a key of an order or of an index for it, descending or not: null comes before every value."""
+
+    @property
+    def unique_key(self) -> Callable[[ColumnElement[Any], bool], ColumnElement[Any]]:
+        """A column as a key of a unique index, descending or not."""
 
     @property
     def contains(self) -> Callable[[ColumnElement[Any], str], ColumnElement[bool]]:

@@ -38,9 +38,10 @@ def _table(metadata: MetaData, info: ResourceInfo, catalog: Catalog, engine: Eng
     table = Table(info.table, metadata, *columns)
     for fields, unique in _indexes(info):
         label = "_".join(field[1:] + "_desc" if field.startswith("-") else field for field in fields)
+        key = engine.unique_key if unique else engine.ordered
         Index(
             f"ix_{info.table}_{label}" + ("_unique" if unique else ""),
-            *(engine.ordered(table.c[field.removeprefix("-")], field.startswith("-")) for field in fields),
+            *(key(table.c[field.removeprefix("-")], field.startswith("-")) for field in fields),
             unique=unique,
         )
     return table

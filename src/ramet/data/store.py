@@ -76,6 +76,14 @@ class Store(Protocol):
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """The rows of a reading statement. Raises Problem when it is too costly or the database cannot answer."""
 
+    async def read(
+        self, statement: Statement, values: Mapping[str, Any], after: str = "", *, keeps: bool = False
+    ) -> Rows:
+        """As `fetch`, maybe from a copy of the database, which holds what was written at the position `after`.
+
+        With `keeps` the answer will be kept: it then holds all that this process's copies hold.
+        """
+
     def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
         """The same, with the parameters in order, where it needs no waiting; None when `fetch` has to be asked."""
 
@@ -95,6 +103,9 @@ class Store(Protocol):
     @property
     def waiting(self) -> int:
         """Writes that wait for their turn."""
+
+    def copies(self) -> Mapping[str, str]:
+        """What is wrong with each copy of the database that reads may use, by its name; empty text when nothing is."""
 
     async def ping(self) -> None:
         """Reads a little. Raises when the database does not answer."""

@@ -13,11 +13,16 @@ from collections.abc import Collection
 ACCESS = "__Host-ramet-access"
 REFRESH = "__Host-ramet-refresh"
 
+POSITION = "__Host-ramet-position"
+POSITION_AGE = 60
+"""Seconds after which every copy has come to a position, or is not used."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _PREFIX = "__Host-ramet-"
 # Cookies are parted by semicolons alone: quotes do not protect one (RFC 6265), so none can hide in another's value.
 _OURS = re.compile(r"(?:^|;)[ \t]*__Host-ramet-(access|refresh)=([^;]*)")
+_POSITION = re.compile(r"(?:^|;)[ \t]*__Host-ramet-position=([0-9a-z-]{1,40})[ \t]*(?:;|$)")
 _VALUE = re.compile(r"[A-Za-z0-9_.-]{1,4096}")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\]+)(?::([0-9]{1,5}))?")
 _REMEMBERED = 4096
@@ -54,6 +59,17 @@ def access_cookie(token: str, max_age: float) -> str:
 def refresh_cookie(token: str, max_age: float) -> str:
     """The Set-Cookie value for a refresh token. Strict: only our own pages refresh."""
     return _cookie(REFRESH, token, max_age, "Strict")
+
+
+def read_position(header: str) -> str:
+    """The position of the browser's last change in a Cookie header; empty without one."""
+    match = _POSITION.search(header)
+    return match[1] if match else ""
+
+
+def position_cookie(position: str) -> str:
+    """The Set-Cookie value by which a browser finds its own changes again, whichever instance it asks."""
+    return _cookie(POSITION, position, POSITION_AGE, "Lax")
 
 
 def cleared() -> tuple[str, str]:

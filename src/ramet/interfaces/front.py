@@ -36,7 +36,7 @@ def rest_of(
 ) -> Rest:
     """The handler of all requests that no mounted application takes."""
     settings = core.settings
-    cors, answers = Cors(settings.cors_origins), Answers(core.near)
+    cors, answers = Cors(settings.cors_origins), Answers(core.near, trailing=not core.feed.exact)
     accounts = Accounts(Addresses(settings.trusted_proxies), cors, core.observer)
     return Rest(
         routes=routes,

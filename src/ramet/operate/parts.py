@@ -38,3 +38,16 @@ def checks(core: Core) -> Mapping[str, Check]:
         return Part(False, "The change log cannot be read, so no cache is used. Look at the database.")
 
     return {"database": database, "change log": log}
+
+
+def copies(core: Core) -> Mapping[str, Check]:
+    """The parts without which reads are only slower."""
+
+    def check(name: str) -> Check:
+        def look() -> Part:
+            trouble = core.store.copies()[name]
+            return Part(not trouble, trouble)
+
+        return look
+
+    return {name: check(name) for name in core.store.copies()}

@@ -32,12 +32,17 @@ class Watch:
         self.exporter = Exporter(self.metrics, directory=directory, worker=str(os.getpid()))
         self.health = Health(observer)
 
-    def add(self, gauges: Gauges, checks: Mapping[str, Check]) -> None:
-        """Registers figures (name: help and how to read it) and the parts that readiness asks for."""
+    def add(self, gauges: Gauges, checks: Mapping[str, Check], lesser: Mapping[str, Check] = {}) -> None:
+        """Registers figures (name: help and how to read it) and the parts that readiness asks for.
+
+        Without `lesser` ones the process is ready all the same.
+        """
         for name, (help, read) in gauges.items():
             self.metrics.gauge(name, help, read)
         for name, check in checks.items():
             self.health.register(name, check)
+        for name, check in lesser.items():
+            self.health.register(name, check, required=False)
 
     async def start(self) -> None:
         """Begins to batch log lines and to publish figures; needs a running event loop."""

@@ -39,7 +39,8 @@ class Operation(msgspec.Struct, kw_only=True, gc=False):
     """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows.
 
     The stages of the pipeline fill `caller`, `allowance`, `permit`, `marks` (seconds at the end of each stage) and
-    `synced` (this process's copies of data are exact as of its start).
+    `synced` (this process's copies of data may be used: they hold what was committed before its start, or within the
+    bound of staleness, and in any case what was written at the position `after`, which the caller has seen).
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Operation(msgspec.Struct, kw_only=True, gc=False):
     idempotency_key: str = ""
     token: str | None = None
     via: Literal["bearer", "cookie"] = "bearer"
+    after: str = ""
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     caller: Caller = ANONYMOUS
     allowance: Any = None

@@ -54,7 +54,7 @@ class Pipeline:
 
     def _identify(self, operation: Operation) -> None:
         """Sets the caller. A stale cookie, and a stale token sent to sign in or refresh, count as none."""
-        operation.synced = self._feed.sync()
+        operation.synced = self._feed.sync() and (not operation.after or self._feed.reached(operation.after))
         if operation.token is None:
             return
         try:

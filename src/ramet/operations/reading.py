@@ -121,7 +121,9 @@ class Reading:
         bound = self.bind(operation, permit)
         if bound is None:
             return await (self._get if operation.kind == "get" else self._list)(operation, permit)
-        return bound.finish(await self._core.store.fetch(bound.statement, bound.values))
+        kept = bool(operation.info.cache)
+        rows = await self._core.store.read(bound.statement, bound.values, operation.after, keeps=kept)
+        return bound.finish(rows)
 
     def _bind_get(self, operation: Operation, permit: Permit) -> Bound:
         info = operation.info

@@ -72,6 +72,7 @@ class Recall:
         self, feed: Feed, verifier: Verifier, limiter: Limiter, near: NearCache, handlers: Handlers, store: Store
     ) -> None:
         self._sync = feed.sync
+        self.reached = feed.reached
         self._verify = verifier.verify
         self._check = limiter.check
         self._near = near

@@ -20,6 +20,7 @@ class PostgresEngine:
     row_number = BigInteger()
     migrates_at_start = False
     ordered = staticmethod(expressions.ordered)
+    unique_key = staticmethod(expressions.unique_key)
     contains = staticmethod(expressions.contains)
     starts = staticmethod(expressions.starts)
     matches = staticmethod(expressions.matches)

@@ -37,6 +37,11 @@ def ordered(column: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
     return key.nulls_last() if descending else key.nulls_first()
 
 
+def unique_key(column: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    """A column as a key of a unique index: its direction means nothing, and would make it differ from what is read."""
+    return column
+
+
 def contains(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Whether the text contains the parameter `name`, whatever the case."""
     return func.strpos(func.ramet_fold(column), func.ramet_fold(bindparam(name))) > 0

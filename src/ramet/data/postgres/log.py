@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from itertools import starmap
@@ -20,11 +21,13 @@ PAGE = 1_000
 _COLUMNS = "c.seq, c.at, c.resource, c.record_id, c.kind, c.version, c.owner, c.record, c.xid::text::bigint"
 # What a snapshot does not show is what began after it or was open when it was taken: two look-ups in an index.
 _UNSEEN = "(c.xid >= ${}::text::xid8 OR c.xid = ANY (${}::text[]::xid8[]))"
+# Read after the snapshot: everything that this shows was written before that place.
+_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"
 _POLL = (
-    f"SELECT pg_current_snapshot()::text, {TIMELINE}, {_COLUMNS}"
+    f"SELECT {_HEAD}, {_COLUMNS}"
     f" FROM (SELECT 1) AS now LEFT JOIN ramet_changes c ON {_UNSEEN.format(1, 2)} ORDER BY c.seq LIMIT {MOST + 1}"
 )
-_NOW = f"SELECT pg_current_snapshot()::text, {TIMELINE}"
+_NOW = f"SELECT {_HEAD}"
 _NEXT = (
     f"SELECT {_COLUMNS} FROM ramet_changes c WHERE {_UNSEEN.format(1, 2)} AND c.seq > $3"
     " AND pg_visible_in_snapshot(c.xid, $4::text::pg_snapshot) ORDER BY c.seq LIMIT $5"
@@ -37,14 +40,26 @@ _NOTHING = Snapshot(1, 1, frozenset())
 
 
 class PostgresChanges:
-    """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds."""
+    """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds.
+
+    `mark` is told when a look began, on the monotonic clock, and how far the write-ahead log had come then.
+    """
 
     def __init__(
-        self, url: str, pool: Pool, now: Callable[[], int], *, timeout: float, limit: float, retention: float
+        self,
+        url: str,
+        pool: Pool,
+        now: Callable[[], int],
+        mark: Callable[[float, int], None],
+        *,
+        timeout: float,
+        limit: float,
+        retention: float,
     ) -> None:
         self._url = url
         self._pool = pool
         self._now = now
+        self._mark = mark
         self._timeout = timeout
         self._limit = limit
         self._retention = retention
@@ -54,17 +69,23 @@ class PostgresChanges:
 
     async def poll(self, seen: Snapshot | None) -> Poll:
         """As in `ramet.changes.follower`."""
-        driver = await self._connected()
-        now = self._now()
+        try:
+            return await self._poll(await self._connected(), seen)
+        except BaseException:
+            self._leave()
+            raise
+
+    async def _poll(self, driver: Any, seen: Snapshot | None) -> Poll:
+        now, began = self._now(), time.monotonic()
         if seen is None:
             rows = await driver.fetch(_NOW)
         else:
             rows = await driver.fetch(_POLL, *_beyond(seen))
         self._before, self._looked = (now if seen is None else self._looked), now
-        changes = (
-            None if len(rows) > MOST else [Change(*row[2:]) for row in rows if len(row) > 2 and row[2] is not None]
-        )
-        return Poll(parse_snapshot(rows[0][0]), rows[0][1], changes)
+        snapshot, timeline, place = rows[0][:3]
+        self._mark(began, place)
+        new = [] if seen is None else [Change(*row[3:]) for row in rows if row[3] is not None]
+        return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None)
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         """As in `ramet.changes.follower`."""
@@ -109,10 +130,18 @@ class PostgresChanges:
     async def _connected(self) -> Any:
         link = self._link
         if link is None or link.driver.is_closed():
-            link = self._link = await open_link(self._url, timeout=self._timeout, limit=self._limit)
+            pooled = self._pool.pooled
+            link = await open_link(self._url, timeout=self._timeout, limit=self._limit, pooled=pooled)
+            self._link = link
             if self._wake is not None and not link.pooled:
                 await link.driver.add_listener(CHANNEL, self._told)
         return link.driver
+
+    def _leave(self) -> None:
+        """What became of its last statement is not known: the next one has a connection of its own."""
+        if self._link is not None:
+            self._link.driver.terminate()
+            self._link = None
 
     def _told(self, driver: Any, pid: int, channel: str, payload: object) -> None:
         if self._wake is not None and pid != driver.get_server_pid():

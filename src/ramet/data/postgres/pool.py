@@ -30,11 +30,12 @@ class Pool:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._count = 0
         self._epoch = 0
-        self._pooled: bool | None = None
+        self.pooled: bool | None = None
+        """Whether there is a pooler in front of the server, as far as that is known."""
         self._closed = False
 
     async def take(self) -> Link:
-        """A connection, until `give` or `drop`. Raises Problem when none is free in time, or the server is away."""
+        """A connection, until `give` or `failed`. Raises Problem when none is free in time, or the server is away."""
         while True:
             while self._idle:
                 link = self._idle.pop()
@@ -54,10 +55,6 @@ class Pool:
             return
         self._idle.append(link)
         self._wake()
-
-    def drop(self, link: Link) -> None:
-        """Takes a connection back that is of no use."""
-        self._end(link)
 
     def failed(self, link: Link, error: BaseException) -> bool:
         """Takes a connection back whose statement raised outside a transaction; whether that was because it is dead."""
@@ -106,7 +103,7 @@ class Pool:
     async def _open(self) -> Link:
         self._count += 1
         try:
-            link = await open_link(self._url, timeout=self._wait, limit=self._limit, pooled=self._pooled)
+            link = await open_link(self._url, timeout=self._wait, limit=self._limit, pooled=self.pooled)
         except BaseException as error:
             self._count -= 1
             self._wake()
@@ -114,7 +111,7 @@ class Pool:
                 raise Problem("unavailable", "The database does not answer.", retry_after=1) from error
             raise
         link.epoch = self._epoch
-        self._pooled = link.pooled
+        self.pooled = link.pooled
         self._opened(link)
         return link
 

@@ -7,16 +7,18 @@ from time import perf_counter
 from typing import Any
 
 from ramet.data.postgres.pool import Pool
+from ramet.data.postgres.replicas import Replicas
 from ramet.data.postgres.report import Report, explain
 from ramet.data.statement import Statement
 from ramet.data.store import Rows
 
 
 class Reader:
-    """Reads on the primary."""
+    """Reads on the primary, and where that is as good on a replica."""
 
-    def __init__(self, primary: Pool, report: Report) -> None:
+    def __init__(self, primary: Pool, replicas: Replicas, report: Report) -> None:
         self._primary = primary
+        self._replicas = replicas
         self._report = report
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
@@ -28,6 +30,21 @@ class Reader:
         plan = await self._explain(statement.sql, arguments) if self._report.is_slow(seconds) else ""
         self._report(statement.sql, seconds, len(rows), plan)
         return rows
+
+    async def read(self, statement: Statement, values: Mapping[str, Any], xid: int | None, *, keeps: bool) -> Rows:
+        """As `fetch`, also from a replica: one that has come to the transaction `xid`, if one is given.
+
+        With `keeps` the answer will be kept, so the replica must hold all that this process's copies hold.
+        """
+        replica = self._replicas.choose(keeps=keeps)
+        if replica is not None:
+            arguments = statement.arguments(values)
+            started = perf_counter()
+            rows = await self._replicas.read(replica, statement.sql, arguments, xid)
+            if rows is not None:
+                self._report(statement.sql, perf_counter() - started, len(rows))
+                return rows
+        return await self.fetch(statement, values)
 
     async def _explain(self, sql: str, arguments: tuple[Any, ...]) -> str:
         link = await self._primary.take()

@@ -1,15 +1,15 @@
-"""The database of many instances: one primary, and a pool of connections to it."""
+"""The database of many instances: one primary, its replicas, and a pool of connections to each."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
-from ramet.changes.change import Position
+from ramet.changes.change import Change, Position, parse_position
 from ramet.changes.follower import Follower
 from ramet.data.fingerprint import FINGERPRINT, fingerprint
 from ramet.data.postgres.connection import Link, address
@@ -18,6 +18,7 @@ from ramet.data.postgres.leadership import Leadership
 from ramet.data.postgres.log import PostgresChanges
 from ramet.data.postgres.pool import Pool
 from ramet.data.postgres.reader import Reader
+from ramet.data.postgres.replicas import Replicas
 from ramet.data.postgres.report import Report
 from ramet.data.postgres.tables import COLUMNS, has_columns
 from ramet.data.postgres.transaction import PostgresTransaction
@@ -55,21 +56,22 @@ class PostgresStore:
         self._observer = observer
         self._now = now
         url = address(settings.database_url)
-        self._pool = Pool(
-            url,
-            size=settings.database_pool,
-            wait=settings.database_wait,
-            limit=settings.statement_timeout,
-            opened=self._opened,
+        self._pool = self._make_pool(url, self._opened)
+        pools = {f"replica {number}": copy for number, copy in enumerate(settings.replica_urls, 1)}
+        self.replicas = Replicas(
+            {name: self._make_pool(address(copy, writes=False)) for name, copy in pools.items()},
+            observer,
+            settings.max_staleness,
         )
         self._report = Report(observer, settings.slow_query)
-        self._reader = Reader(self._pool, self._report)
+        self._reader = Reader(self._pool, self.replicas, self._report)
         self._leadership = Leadership(self._pool)
         self.fetch = self._reader.fetch
         self.changes = PostgresChanges(
             url,
             self._pool,
             now,
+            self.replicas.mark,
             timeout=settings.database_wait,
             limit=settings.statement_timeout,
             retention=settings.changes_retention,
@@ -85,17 +87,21 @@ class PostgresStore:
             self.incarnation = await self.fact("incarnation", lambda: secrets.token_hex(4))
         except Problem as problem:
             await self._pool.close()
-            raise Unready("The database does not answer. Look at RAMET_DATABASE_URL and at the server.") from problem
+            what = type(problem.__cause__).__name__
+            raise Unready(
+                f"The database does not answer ({what}). Look at RAMET_DATABASE_URL and at the server."
+            ) from problem
         except Unready:
             await self._pool.close()
             raise
         settings = self._settings
+        self.replicas.start(settings.follow_interval)
         self.feed = Follower(self.changes, self.incarnation, self._observer, settings.max_staleness)
         self._writer = Writer(
             self._pool,
             self.incarnation,
             self._now,
-            self.feed.applied,
+            self._committed,
             self._report,
             queue_limit=settings.write_queue_limit,
             timeout=settings.write_timeout,
@@ -106,8 +112,23 @@ class PostgresStore:
             await self._writer.close()
         with suppress(Problem):  # leases end by themselves
             await self._leadership.close()
+        await self.replicas.stop()
         await self.changes.close()
         await self._pool.close()
+
+    async def read(
+        self, statement: Statement, values: Mapping[str, Any], after: str = "", *, keeps: bool = False
+    ) -> Rows:
+        xid = None
+        if after:
+            position = parse_position(after)
+            if position is None or position.incarnation != self.incarnation:
+                return await self.fetch(statement, values)
+            if not keeps:
+                xid = position.seq
+            elif not self.feed.holds(position):
+                return await self.fetch(statement, values)
+        return await self._reader.read(statement, values, xid, keeps=keeps)
 
     def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
         return None
@@ -122,6 +143,9 @@ class PostgresStore:
     def waiting(self) -> int:
         return 0 if self._writer is None else self._writer.waiting
 
+    def copies(self) -> Mapping[str, str]:
+        return {replica.name: self.replicas.trouble(replica) for replica in self.replicas.all}
+
     async def ping(self) -> None:
         await self._pool.read("SELECT 1 FROM ramet_facts LIMIT 1", ())
 
@@ -134,6 +158,20 @@ class PostgresStore:
 
     async def lead(self, name: str) -> bool:
         return await self._leadership.take(name)
+
+    def _committed(self, xid: int, changes: Sequence[Change]) -> None:
+        self.replicas.wrote()
+        self.feed.applied(xid, changes)
+
+    def _make_pool(self, url: str, opened: Callable[[Link], None] = lambda link: None) -> Pool:
+        settings = self._settings
+        return Pool(
+            url,
+            size=settings.database_pool,
+            wait=settings.database_wait,
+            limit=settings.statement_timeout,
+            opened=opened,
+        )
 
     @property
     def _started(self) -> Writer:

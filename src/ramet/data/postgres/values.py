@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Date, Float, Text
-from sqlalchemy.dialects.postgresql import JSON, NUMERIC, TIMESTAMP
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Date, Float, Numeric, Text
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from ramet.data.codec import Codec
@@ -45,7 +44,7 @@ class TransactionId(UserDefinedType[int]):
 def column_type(field: Field) -> TypeEngine[Any]:
     """The SQL type of a field's column. Text is in the order of its bytes."""
     if isinstance(field, Decimal):
-        return NUMERIC(field.total, field.places)
+        return Numeric(field.total, field.places)
     return _TYPES[field.column]
 
 

@@ -19,6 +19,7 @@ class SqliteEngine:
     row_number = Integer()
     migrates_at_start = True
     ordered = staticmethod(expressions.ordered)
+    unique_key = staticmethod(expressions.ordered)
     contains = staticmethod(expressions.contains)
     starts = staticmethod(expressions.starts)
     matches = staticmethod(expressions.matches)

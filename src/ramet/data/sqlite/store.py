@@ -70,6 +70,11 @@ class SqliteStore:
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         return await self.reader.fetch(statement, values)
 
+    async def read(
+        self, statement: Statement, values: Mapping[str, Any], after: str = "", *, keeps: bool = False
+    ) -> Rows:
+        return await self.reader.fetch(statement, values)
+
     def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
         return self.reader.fetch_inline(statement, arguments)
 
@@ -82,6 +87,9 @@ class SqliteStore:
     @property
     def waiting(self) -> int:
         return self.writer.waiting
+
+    def copies(self) -> Mapping[str, str]:
+        return {}
 
     async def ping(self) -> None:
         self.reader.fetch_now("SELECT count(*) FROM ramet_facts")

@@ -6,6 +6,7 @@ from itertools import pairwise
 from time import perf_counter
 
 from ramet.cache.near import NearCache
+from ramet.identity.cookies import position_cookie
 from ramet.interfaces.http.compression import MIN_SIZE, compress
 from ramet.interfaces.http.conditional import not_modified, with_encoding
 from ramet.interfaces.http.negotiation import choose_encoding
@@ -30,10 +31,14 @@ _TIMINGS = ["", *(", ".join(f"{stage};dur=%s" for stage in STAGES[:passed]) for 
 
 
 class Answers:
-    """Renders results. Coded forms of cached bodies are kept beside them."""
+    """Renders results. Coded forms of cached bodies are kept beside them.
 
-    def __init__(self, near: NearCache) -> None:
+    `trailing`: copies may be behind a change, so browsers are given its position to present with their next requests.
+    """
+
+    def __init__(self, near: NearCache, *, trailing: bool = False) -> None:
         self._near = near
+        self._trailing = trailing
 
     def respond(self, request: Request, operation: Operation, result: Result) -> Response:
         reading = request.method in ("GET", "HEAD")
@@ -47,6 +52,8 @@ class Answers:
             headers += operation.allowance.headers()
         if result.position:
             headers.append(("ramet-position", result.position))
+            if self._trailing and operation.exchange.browser and not operation.exchange.headers:
+                headers.append(("set-cookie", position_cookie(result.position)))
         headers += operation.exchange.headers
         if reading and result.etag and not_modified(request.header("if-none-match"), result.etag):
             return Response(304, headers)

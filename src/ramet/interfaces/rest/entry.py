@@ -158,7 +158,11 @@ class Rest:
         return body
 
     def _identify(self, request: Request, operation: Operation) -> None:
-        """Finds the token: a header wins over a cookie, and a cookie only counts on our own pages."""
+        """Finds the token: a header wins over a cookie, and a cookie only counts on our own pages.
+
+        So it is with the position that the caller has seen, though nobody gains by another's.
+        """
+        operation.after = request.header("ramet-position") or ""
         authorization = request.header("authorization")
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
@@ -175,6 +179,7 @@ class Rest:
         if self._cross_site(request):
             raise Problem("cross_site")
         operation.exchange.browser = True
+        operation.after = operation.after or cookies.read_position(cookie)
         operation.token, operation.via = access, "cookie"
 
     def _cross_site(self, request: Request) -> bool:
@@ -268,7 +273,7 @@ class Rest:
             kind=target.kind, name=target.name, info=target.info, action=target.action, id=match.record_id
         )
         operation.exchange = Exchange(carrier.exchange.address, carrier.exchange.group)
-        operation.token, operation.via = carrier.token, carrier.via
+        operation.token, operation.via, operation.after = carrier.token, carrier.via, carrier.after
         if target.kind in ("list", "get"):
             operation.query = self._queries.read(target.info, query, target.kind == "get")
         else:

@@ -49,6 +49,9 @@ class Repeats:
         meaning = self._recall.meaning(words)
         if meaning is None or self._in_flight.full:
             return None
+        position = request.header("ramet-position")
+        if position is not None and not self._recall.reached(position):
+            return None
         done, address = self._accounts.open(
             request, meaning.name, meaning.caller.id, "near" if meaning.bound is None else "bypass"
         )

@@ -1,0 +1,124 @@
+"""Migrations on a database server: nothing by itself, one at a time, and nothing left to do afterwards."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+from ramet import Digits, Index, Ref, Unique
+from ramet.app import App
+from ramet.data.migrations.failures import MigrationError
+from ramet.data.migrations.runner import Migrator
+from ramet.declare.resource import Resource
+from ramet.settings import Settings
+from tests import databases
+from tests.unit.data.declarations import made
+
+BASE: dict[str, Any] = {"title": str, "amount": Annotated[Decimal, Digits(18, 2)], "due": datetime | None}
+
+
+class Place:
+    """An empty database and a folder of revisions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"m{databases.named(folder)}"
+        databases.server().sql(f"CREATE DATABASE {self.name}")
+        self.url = databases.server().url(self.name)
+        self.folder = folder / "migrations"
+
+    def migrator(self, *resources: type[Resource]) -> Migrator:
+        app = App(resources=resources)
+        app.configure(Settings(database_url=self.url))
+        return Migrator(self.url, self.folder, app.catalog, app.schema, app.engine)
+
+    def current(self, *resources: type[Resource]) -> bool:
+        return App(resources=resources).has_schema(Settings(database_url=self.url))
+
+    def sql(self, statement: str) -> str:
+        return databases.server().sql(statement, self.name)
+
+    def add(self, title: str) -> None:
+        self.sql(
+            "INSERT INTO things (id, owner, created_at, updated_at, version, title, amount)"
+            f" VALUES ('{title}', 'o', now(), now(), 1, '{title}', 1.5)"
+        )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def thing(more: dict[str, Any] | None = None, **declared: Any) -> type[Resource]:
+    return made("Thing", {**BASE, **(more or {})}, path="things", **declared)
+
+
+def test_a_new_database_is_given_everything_and_then_there_is_nothing_to_do(place: Place) -> None:
+    declared = thing(indexes=[Index("due", "-title"), Index("title", unique=True)], search=("title",))
+    assert not place.current(declared)
+    assert place.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'ramet%'") == "0", "looking makes nothing"
+    told = place.migrator(declared).apply(reviewed=False)
+    assert "table things is made" in told
+    assert place.current(declared)
+    plan = place.migrator(declared).plan()
+    assert (plan.steps, plan.derived, plan.pending) == ([], False, [])
+    assert place.migrator(declared).apply(reviewed=False) == []
+
+
+def test_safe_additions_are_made_and_rows_keep_what_they_have(place: Place) -> None:
+    first = thing()
+    place.migrator(first).apply(reviewed=False)
+    place.add("a")
+    other = made("Other", {"name": str}, path="others")
+    second = thing(
+        {
+            "note": str | None,
+            "number": int,
+            "code": Annotated[str | None, Unique],
+            "other": Annotated[str | None, Ref("Other")],
+        },
+        number=7,
+        note=None,
+        code=None,
+        other=None,
+        search=("title", "note"),
+        indexes=[Index("number")],
+    )
+    assert not place.current(second, other)
+    told = place.migrator(second, other).apply(reviewed=False)
+    assert {"column things.number is added", "index ix_things_search is made", "table others is made"} <= set(told)
+    assert place.current(second, other)
+    assert place.migrator(second, other).plan().steps == []
+    assert place.sql("SELECT title, amount, number, note FROM things") == "a|1.50|7|"
+    told = place.migrator(first).apply(reviewed=False) if place.current(first) else []
+    assert told == []
+
+
+def test_what_could_lose_data_needs_a_revision_which_runs_as_it_was_written(place: Place) -> None:
+    place.migrator(thing({"note": str | None}, note=None)).apply(reviewed=False)
+    place.add("a")
+    less = thing({"when": datetime | None, "price": Annotated[Decimal | None, Digits(18, 3)]}, when=None, price=None)
+    with pytest.raises(MigrationError, match=r"column things\.note is dropped"):
+        place.migrator(less).apply(reviewed=True)
+    assert place.sql("SELECT count(note) FROM things") == "0"
+    path = place.migrator(less).make("drop the note")
+    assert "drop_column" in path.read_text()
+    assert place.migrator(less).plan().pending == [path]
+    told = place.migrator(less).apply(reviewed=True, keep=False)
+    assert told
+    assert not place.current(less), "an attempt leaves nothing"
+    assert place.migrator(less).apply(reviewed=True) == told
+    assert place.current(less)
+    assert place.sql("SELECT title FROM things") == "a"
+
+
+def test_of_many_at_once_one_migrates_and_the_others_wait(place: Place) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        told = list(pool.map(lambda _: place.migrator(thing()).apply(reviewed=False), range(5)))
+    assert sorted(map(bool, told)) == [False] * 4 + [True]
+    assert place.current(thing())
