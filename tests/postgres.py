@@ -64,6 +64,15 @@ class Server:
         """Makes an empty server of UTF-8 in the C locale."""
         self.run("initdb", "-D", str(self.data), "-U", "ramet", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 
+    def adopt(self, *files: Path) -> None:
+        """Copies files into its data folder, for nobody but its user to read."""
+        for file in files:
+            copy = self.data / file.name
+            shutil.copy(file, copy)
+            copy.chmod(0o600)
+            if self.user is not None:
+                shutil.chown(copy, self.user)
+
     def replica(self, *options: str) -> Server:
         """A streaming replica of it, not yet started. `options` come after those that make tests quick."""
         copy = Server([*QUICK, *options])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any, NoReturn
 
 from ramet.app import App
 from ramet.changes.follower import Follower
+from tests import databases
 from tests.databases import CHOSEN
 
 ROOT = Path(__file__).parent.parent
 
 CREATION = ["INSERT", "INSERT"] if CHOSEN == "sqlite" else ["WITH"]
 """The statements of a simple creation: a database server is asked once for the record and its row of the log."""
+UPDATE = ["UPDATE", "INSERT"] if CHOSEN == "sqlite" else ["WITH"]
+"""Those of a simple update."""
 
 ONLY_EMBEDDED: Mapping[str, str] = {
     "tests/scenarios/test_identity_processes.py::test_the_log_is_read_from_a_moment_on_without_an_index_on_time": (
@@ -58,9 +62,33 @@ def unreadable_log(app: App) -> Iterator[None]:
         setattr(source, name, works)
 
 
+SAME_FOLDED = {"i": {"i", "\N{LATIN SMALL LETTER DOTLESS I}"}}
+"""Letters that filters tell apart in an embedded database and not on a server."""
+
+
 def left_out(node: str) -> bool:
     """Whether a test, by the name pytest gives it, is not for the chosen database."""
     return CHOSEN != "sqlite" and node.partition("[")[0] in ONLY_EMBEDDED
+
+
+def test_filters_that_ignore_case_ignore_the_same_on_each_database() -> None:
+    url = databases.fresh("folding", App(resources=[]))
+    name = url.rpartition("/")[2]
+    lines = databases.server().sql(
+        "SELECT i || ' ' || encode(convert_to(ramet_fold(chr(i)), 'UTF8'), 'hex')"
+        " FROM generate_series(1, 65535) AS i WHERE i NOT BETWEEN 55296 AND 57343",
+        name,
+    )
+    merged: dict[str, set[str]] = {}
+    split: dict[str, set[str]] = {}
+    for line in lines.splitlines():
+        number, _, content = line.partition(" ")
+        if unicodedata.category(letter := chr(int(number))) != "Cn":
+            there, here = bytes.fromhex(content).decode(), letter.casefold()
+            merged.setdefault(there, set()).add(here)
+            split.setdefault(here, set()).add(there)
+    assert {text: folded for text, folded in merged.items() if len(folded) > 1} == SAME_FOLDED
+    assert [text for text, folded in split.items() if len(folded) > 1] == []
 
 
 def test_every_test_that_is_left_out_exists_and_says_why() -> None:

@@ -13,10 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from ramet.app import App
+from ramet.errors import Unready
+from ramet.settings import Settings
+from tests import databases
 from tests.postgres import Server
 from tests.process.client import connected, until
 from tests.process.harness import LEDGER, RAMET, Running, ramet_serve
 from tests.process.ledger import ENTRIES
+
+CODED = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = 'ledger'"
 
 
 @pytest.fixture
@@ -72,6 +78,36 @@ async def test_serving_waits_for_the_migration_and_names_the_command(server: Ser
         process.signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.ends) == 0
         assert "Traceback" not in process.text
+
+
+async def test_the_server_must_prove_who_it_is_where_that_is_asked(server: Server, tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.crt")]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    server.adopt(tmp_path / "right.key", tmp_path / "right.crt")
+    for setting in ("ssl_key_file = 'right.key'", "ssl_cert_file = 'right.crt'", "ssl = on"):
+        server.sql(f"ALTER SYSTEM SET {setting}")
+    server.sql("SELECT pg_reload_conf()")
+    app = App(resources=[])
+    databases.migrate(f"{server.url('ledger')}?sslmode=verify-full&sslrootcert={tmp_path}/right.crt", app)
+
+    async def opens(parameters: str) -> bool:
+        app.configure(Settings.read({}, database_url=f"{server.url('ledger')}?{parameters}", log_level="error"))
+        try:
+            await app.open()
+        except Unready:
+            return False
+        ssl = server.sql(
+            "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = 'ledger'"
+        )
+        await app.shutdown()
+        return ssl == "t"
+
+    assert await opens(f"sslmode=verify-full&sslrootcert={tmp_path}/right.crt")
+    assert await opens("sslmode=require")
+    assert not await opens(f"sslmode=verify-full&sslrootcert={tmp_path}/wrong.crt")
 
 
 async def test_a_server_that_went_away_is_found_again_without_a_restart(server: Server, tmp_path: Path) -> None:

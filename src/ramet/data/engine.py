@@ -11,6 +11,7 @@ from sqlalchemy.sql.schema import SchemaItem, Table
 from sqlalchemy.types import TypeEngine
 
 from ramet.data.codec import Codec
+from ramet.data.statement import Statement
 from ramet.declare.catalog import ResourceInfo
 from ramet.declare.fields.base import Field
 
@@ -36,6 +37,13 @@ class Engine(Protocol):
     @property
     def log_parts(self) -> Callable[[], Sequence[SchemaItem]]:
         """Columns and indexes that the engine's change log has of its own."""
+
+    @property
+    def logged(self) -> Callable[[Statement, ResourceInfo], Statement | None] | None:
+        """Makes a statement that changes one record log that too, as `Store.change` runs it; None for what it cannot.
+
+        An engine that is asked without a round trip has no use for it.
+        """
 
     @property
     def come_through(self) -> Callable[[Table, Table], ColumnElement[bool]]:

@@ -100,6 +100,9 @@ class Store(Protocol):
         Does what `write` would do with such a work, at less cost.
         """
 
+    async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
+        """Runs a statement made by `Engine.logged`: the changed row and its place in the log; None when it met none."""
+
     @property
     def waiting(self) -> int:
         """Writes that wait for their turn."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.sql.schema import Table
@@ -11,6 +12,8 @@ from ramet.data.engine import Engine
 from ramet.data.reads import MAX_SHAPES, Guard
 from ramet.data.statement import Statement, compile_statement
 from ramet.declare.catalog import ResourceInfo
+
+T = TypeVar("T")
 
 
 class Writes:
@@ -23,7 +26,7 @@ class Writes:
         self.info = info
         self.table = table
         self.engine = engine
-        self._kept: dict[Any, Statement] = {}
+        self._kept: dict[Any, Any] = {}
         self._every = [table.c[name] for name in info.fields]
         values: dict[str, Any] = {name: bindparam(f"v_{name}") for name in info.fields}
         self.insert = compile_statement(insert(table).values(values), engine.dialect)
@@ -32,6 +35,15 @@ class Writes:
         """Sets `names` and the version of record `id`, only at version `match` if `matched`; returns the whole row."""
         identity = None if guard is None else guard.identity
         return self._keep(("update", names, identity, matched), lambda: self._build_update(names, guard, matched))
+
+    def update_logged(self, names: tuple[str, ...], guard: Guard | None, matched: bool) -> Statement | None:
+        """The same, with the row of the log, for `Store.change`; None where the engine does not offer that."""
+        make = self.engine.logged
+        if make is None:
+            return None
+        identity = None if guard is None else guard.identity
+        statement = self.update(names, guard, matched)
+        return self._keep(("logged", names, identity, matched), lambda: make(statement, self.info))
 
     def delete(self, guard: Guard | None, matched: bool) -> Statement:
         """Deletes record `id`, only at version `match` if `matched`; returns the whole row."""
@@ -42,8 +54,8 @@ class Writes:
         """The ids of at most `limit` records whose reference `name` is `target`."""
         return self._keep(("pointing", name), lambda: self._build_pointing(name))
 
-    def _keep(self, key: Any, build: Any) -> Statement:
-        found = self._kept.get(key)
+    def _keep(self, key: Any, build: Callable[[], T]) -> T:
+        found: T | None = self._kept.get(key)
         if found is None:
             if len(self._kept) >= MAX_SHAPES:
                 self._kept.clear()

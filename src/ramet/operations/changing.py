@@ -90,6 +90,15 @@ class Changing:
             body = _encode(self.shown(info, row, permit)) if permit.closed else record
             return Result(body, 201, etag='"1"', location=row[0], position=str(position))
 
+        if operation.kind == "update" and not operation.idempotency_key:
+            alone = None
+            if not self._core.authority.bounds(info, values, caller):
+                alone = await self._writing.update_alone(info, operation.id, values, permit, operation.match)
+            if alone is not None:
+                result = self.answer(info, alone[0], permit)
+                result.position = str(alone[1])
+                return result
+
         async def work(tx: Transaction) -> Result:
             return await self.apply(tx, operation, values, permit)
 

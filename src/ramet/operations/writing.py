@@ -115,20 +115,45 @@ class Writing:
         await self._check_references(tx, info, values, caller, (record_id, permit))
         if info.hooks_for("before", "update") or (match is not None and len(match) != 1):
             return await self._update_by_record(tx, info, record_id, values, caller, permit, match)
-        codec = self._core.reads[info.name].codec
-        bound = {f"v_{name}": codec.bind(name, value) for name, value in values.items()}
-        bound["v_updated_at"] = self._core.moment()
-        names = (*values, "updated_at")
-        version = None if match is None else version_of(match[0])
-        statement = self._core.writes[info.name].update(names, permit.guard, version is not None)
-        bound.update(permit.values, record_id=record_id, match=version)
-        rows = await tx.fetch(statement, bound)
+        statement = self._core.writes[info.name].update((*values, "updated_at"), permit.guard, match is not None)
+        rows = await tx.fetch(statement, self._bound(info, record_id, values, permit, match))
         if not rows:
             raise await self._why_not(tx, info, record_id, caller, match)
         if not permit.reads_fields.isdisjoint(values):
             await self._verify(tx, info, record_id, permit)
         await self.log(tx, info, "updated", rows[0])
         return rows[0]
+
+    async def update_alone(
+        self, info: ResourceInfo, record_id: str, values: Values, permit: Permit, match: tuple[str, ...] | None
+    ) -> tuple[Sequence[Any], Position] | None:
+        """The same in one statement, which is a transaction by itself: the new row, and its place in the log.
+
+        None when more has to be looked at, when no record was met, and where the engine does not offer it.
+        """
+        if (
+            self._core.engine.logged is None
+            or info.hooks_for("before", "update")
+            or (match is not None and len(match) != 1)
+            or not permit.reads_fields.isdisjoint(values)
+            or any(values.get(name) is not None for name in info.references)
+        ):
+            return None
+        names = (*values, "updated_at")
+        statement = self._core.writes[info.name].update_logged(names, permit.guard, match is not None)
+        if statement is None:
+            return None
+        return await self._core.store.change(statement, self._bound(info, record_id, values, permit, match))
+
+    def _bound(
+        self, info: ResourceInfo, record_id: str, values: Values, permit: Permit, match: tuple[str, ...] | None
+    ) -> dict[str, Any]:
+        """The parameters of an update."""
+        bind = self._core.reads[info.name].codec.bind
+        bound = {f"v_{name}": bind(name, value) for name, value in values.items()}
+        bound["v_updated_at"] = self._core.moment()
+        bound.update(permit.values, record_id=record_id, match=None if match is None else version_of(match[0]))
+        return bound
 
     async def save(
         self, tx: Transaction, info: ResourceInfo, before: Sequence[Any], record: Any, permit: Permit

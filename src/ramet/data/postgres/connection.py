@@ -11,8 +11,8 @@ import msgspec
 from ramet.data.postgres.values import decode_moment, encode_moment
 from ramet.errors import SettingsError
 
-STATEMENTS = 1_000
-"""Prepared statements that a connection keeps."""
+STATEMENTS = 256
+"""Prepared statements that a connection keeps: each takes memory of the server, and callers choose their shapes."""
 NAME = "ramet"
 TIMELINE = "CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
 """Names the history of a primary: another one after each fail-over. Empty on a replica."""

@@ -19,6 +19,7 @@ class PostgresEngine:
     column_type = staticmethod(values.column_type)
     row_number = BigInteger()
     migrates_at_start = False
+    logged = staticmethod(expressions.logged)
     ordered = staticmethod(expressions.ordered)
     unique_key = staticmethod(expressions.unique_key)
     contains = staticmethod(expressions.contains)

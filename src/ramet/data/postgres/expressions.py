@@ -9,12 +9,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, TextClause, bindparam, func, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from ramet.data.statement import Statement
 from ramet.declare.catalog import ResourceInfo
 
 FOLD = "ramet_fold"
 WORDS = "ramet_words"
 LONGEST_WORD = 200
 """Characters of a word that full-text search looks at."""
+
+MOST_FIELDS = 50
+"""Fields of a record that the engine makes JSON of: a function takes a hundred arguments."""
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _MARK = re.compile("[\u0300-\u036f]")
@@ -61,6 +65,39 @@ def words(info: ResourceInfo) -> str:
 def matches(info: ResourceInfo, name: str) -> TextClause:
     """Whether the full-text index of a resource matches the parameter `name`, made by `search_terms`."""
     return text(f"{words(info)} @@ CAST(:{name} AS tsquery)")
+
+
+def logged(statement: Statement, info: ResourceInfo) -> Statement | None:
+    """The change of one record and its row of the log in one statement, which makes the record's JSON by itself.
+
+    Its row has what the log's has, but for `at`, and then the record's columns. Its last parameter is `logged_at`.
+    """
+    if len(info.readable) > MOST_FIELDS:
+        return None
+    shown = ", ".join(f"'{name}', {_json_of(info, name)}" for name in info.readable)
+    columns = ", ".join(f'changed."{name}"' for name in info.fields)
+    sql = (
+        f"WITH changed AS ({statement.sql}), logged AS ("
+        "INSERT INTO ramet_changes (at, resource, record_id, kind, version, owner, record)"
+        f" SELECT ${len(statement.order) + 1}::bigint, '{info.name}', id, 'updated', version, owner,"
+        f" convert_to(json_build_object({shown})::text, 'UTF8') FROM changed"
+        " RETURNING seq, resource, record_id, kind, version, owner, record, xid::text::bigint AS xid)"
+        f" SELECT logged.*, {columns} FROM changed, logged"
+    )
+    return Statement(sql, (*statement.order, "logged_at"), statement.fixed)
+
+
+def _json_of(info: ResourceInfo, name: str) -> str:
+    """A column of `changed` as what JSON shows of it."""
+    column = f'changed."{name}"'
+    match info.fields[name].column:
+        case "datetime":
+            return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+        case "date":
+            return f"to_char({column}, 'YYYY-MM-DD')"
+        case "decimal":
+            return f"{column}::text"
+    return column
 
 
 def search_terms(text: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ramet.data.postgres.pool import Pool
+from ramet.data.reads import MAX_SHAPES
 from ramet.data.store import Rows
 from ramet.errors import Problem
 from ramet.observe import Lifecycle, Observer
@@ -110,7 +111,11 @@ class Replicas:
         try:
             if xid is None:
                 return await replica.pool.read(sql, arguments)
-            text = self._guarded.get(sql) or self._guarded.setdefault(sql, guarded(sql, len(arguments)))
+            text = self._guarded.get(sql)
+            if text is None:
+                if len(self._guarded) >= MAX_SHAPES:
+                    self._guarded.clear()
+                text = self._guarded[sql] = guarded(sql, len(arguments))
             rows = await replica.pool.read(text, (*arguments, str(xid)))
         except Problem as problem:
             if problem.kind.code not in ("unavailable", "overloaded"):

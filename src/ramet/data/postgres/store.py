@@ -139,6 +139,9 @@ class PostgresStore:
     async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
         return await self._started.insert(statement, arguments, entry)
 
+    async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
+        return await self._started.change(statement, values)
+
     @property
     def waiting(self) -> int:
         return 0 if self._writer is None else self._writer.waiting

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ramet.changes.change import Change, Position
 from ramet.data.postgres.connection import Link
@@ -23,9 +23,12 @@ from ramet.data.store import Entry, Row
 from ramet.errors import Problem
 
 T = TypeVar("T")
-ATTEMPTS = 12
+WIDTH = 8
+"""Columns of the log that a statement made by `Engine.logged` gives before those of the record."""
+ATTEMPTS = 40
+"""How often a work is run before it is refused, if its time is not over before."""
 PAUSE = 0.002
-"""Seconds before a second attempt, at most; twice as many before each further one."""
+"""Seconds before a second attempt, at most; twice as many before each of the next six."""
 _BEGIN = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
 Committed = Callable[[int, Sequence[Change]], None]
 
@@ -81,6 +84,20 @@ class Writer:
         finally:
             self._leave()
 
+    async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
+        """The changed row and its place in the log, once both are committed; None when there is no such record."""
+        self._enter()
+        try:
+            at = self._now()
+            row = await self._alone(statement.sql, statement.arguments({**values, "logged_at": at}))
+        finally:
+            self._leave()
+        if row is None:
+            return None
+        seq, resource, record_id, kind, version, owner, record, xid = row[:WIDTH]
+        self._committed(xid, (Change(seq, at, resource, record_id, kind, version, owner, record, xid),))
+        return row[WIDTH:], Position(self._incarnation, xid)
+
     async def close(self) -> None:
         """Finishes what was accepted."""
         self._closed = True
@@ -104,7 +121,7 @@ class Writer:
             try:
                 return await self._once(work, first=not attempt)
             except _AgainError:
-                await asyncio.sleep(random.uniform(0, PAUSE * 2 ** min(attempt, 7)))
+                await asyncio.sleep(random.uniform(0, PAUSE * 2 ** min(attempt, 6)))
         raise Problem("unavailable", "Too many changes at once were in each other's way.", retry_after=1)
 
     async def _once(self, work: Callable[[PostgresTransaction], Awaitable[T]], *, first: bool) -> T:
@@ -166,10 +183,16 @@ class Writer:
             first = len(arguments) + 1
             log = LOG.format(", ".join(f"${number}" for number in range(first, first + len(entry) + 1)))
             both = self._inserts[sql] = f"WITH stored AS ({sql}) {log}"
+        seq, xid = await self._alone(both, (*arguments, at, *entry))
+        self._committed(xid, (Change(seq, at, *entry, xid),))
+        return Position(self._incarnation, xid)
+
+    async def _alone(self, sql: str, arguments: tuple[Any, ...]) -> Any:
+        """The row of a statement that is a transaction by itself."""
         link = await self._pool.take()
         started = perf_counter()
         try:
-            seq, xid = await link.driver.fetchrow(both, *arguments, at, *entry)
+            row = await link.driver.fetchrow(sql, *arguments)
         except BaseException as error:
             self._pool.failed(link, error)
             problem = as_problem(error) if isinstance(error, Exception) else error
@@ -177,6 +200,5 @@ class Writer:
                 raise
             raise problem from error
         self._pool.give(link)
-        self._report(both, perf_counter() - started, 1)
-        self._committed(xid, (Change(seq, at, *entry, xid),))
-        return Position(self._incarnation, xid)
+        self._report(sql, perf_counter() - started, int(row is not None))
+        return row

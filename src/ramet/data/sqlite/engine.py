@@ -18,6 +18,7 @@ class SqliteEngine:
     column_type = staticmethod(values.column_type)
     row_number = Integer()
     migrates_at_start = True
+    logged = None
     ordered = staticmethod(expressions.ordered)
     unique_key = staticmethod(expressions.ordered)
     contains = staticmethod(expressions.contains)

@@ -84,6 +84,9 @@ class SqliteStore:
     def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Awaitable[Position]:
         return self.writer.insert(Insertion(statement.sql, arguments, entry))
 
+    async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
+        raise NotImplementedError("This engine logs in its transactions.")
+
     @property
     def waiting(self) -> int:
         return self.writer.waiting
