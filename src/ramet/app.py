@@ -21,11 +21,8 @@ from ramet.identity.caller import system
 from ramet.identity.keys import derive, new_root, read_root
 from ramet.identity.service import RESOURCES, Identity
 from ramet.identity.users import User
-from ramet.interfaces.front import Mounts, rest_of
-from ramet.interfaces.pages.probes import VITAL, probes
-from ramet.interfaces.pages.reference import reference
-from ramet.interfaces.pages.welcome import title_of, welcome
-from ramet.interfaces.rest.openapi.document import openapi_document
+from ramet.interfaces.front import Mounts, pages_of, rest_of
+from ramet.interfaces.realtime.realtime import Realtime
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
 from ramet.limits.counters import LocalCounters
@@ -77,7 +74,7 @@ class App:
         self._running = False
         self._parts = tuple(parts)
         self._mounts = Mounts(mounts or {})
-        self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
+        self._asgi = AsgiApp(self._handle, self.startup, self.shutdown, lambda: self.realtime.sockets.asgi)
         self._settings: Settings | None = None
         self._lag = LoopLag()
 
@@ -143,19 +140,14 @@ class App:
         handlers = self._handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
         recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers, self.store)
+        realtime = self.realtime = Realtime(self.core, handlers, pipeline, self.identity.verifier)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
-        self.watch.add(figures(self.core, in_flight), checks(self.core))
-        scrape = self.watch.exporter.scrape if settings.metrics else None
-        title, _ = title_of(self.catalog)
+        self.watch.add(figures(self.core, in_flight, realtime.streams), checks(self.core))
         sign_in = await ready_sign_in(self.store) if settings.demo else None
-        pages = {
-            **welcome(self.catalog, settings, sign_in),
-            **probes(self.watch.health.live, self._ready, scrape),
-            **reference(lambda: openapi_document(self.catalog, routes, settings, self.authority, title)),
-        }
-        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages, VITAL)
+        pages = pages_of(self.core, routes, sign_in, self.watch.health.live, self._ready, self.watch.exporter.scrape)
+        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, {**pages, **realtime.pages})
         await self._mounts.startup()
         await self.identity.start(self.as_system(), self.store.changes.since, self.store.lead)
         self._outbox = Outbox(self.core, handlers.writing)
@@ -167,16 +159,22 @@ class App:
         self._chores.start()
         self._running = True
 
+    async def drain(self) -> None:
+        """Ends streams; for a process that is told to stop and still answers requests."""
+        self.draining = True
+        await self.realtime.drain()
+
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
-        for part in (self._mounts, self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
+        above, below = (self._mounts, self.realtime, self._outbox, self._chores), (self.feed, self.store, self.watch)
+        for part in (*above, self.identity, *below):
             await part.stop()
         self._lag.stop()
         self._running = False
 
     def begin(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
         """Answers a request that came over RSGI and gives None, or gives what is left to await."""
-        return self._mounts.rsgi(self._rest, scope, protocol)
+        return self._mounts.rsgi(self._rest, self.realtime, scope, protocol)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         left = self.begin(scope, protocol)

@@ -9,6 +9,8 @@ from typing import Protocol
 from ramet.changes.change import Change
 
 BATCH = 1_000
+EAGER = 0.01
+"""Seconds between two looks at the log while somebody waits for what it tells."""
 Applies = Callable[[Sequence[Change]], None]
 
 
@@ -24,12 +26,24 @@ class ChangeSource(Protocol):
     def head(self) -> int:
         """The newest committed place, also when its row has been trimmed."""
 
+    def mark(self, seq: int) -> str:
+        """The place of a follower that has come to `seq`, as text for clients, who only ever give it back."""
+
+    async def replay(self, mark: str, limit: int) -> Sequence[Change] | None:
+        """The first rows, at most `limit`, that a follower at `mark` has not seen.
+
+        None when that can't be told: the mark is not of this log, or rows beyond it have been trimmed.
+        """
+
     def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
         """The rows of some resources from `at` (microseconds since 1970) on, in commit order. For use at start."""
 
 
 class Feed:
-    """Keeps this process's copies at the head of the log. `seq` is how far they have come."""
+    """Keeps this process's copies at the head of the log. `seq` is how far they have come.
+
+    `eager` makes it look more often: somebody waits for what the log tells.
+    """
 
     def __init__(self, source: ChangeSource) -> None:
         self._source = source
@@ -37,6 +51,7 @@ class Feed:
         self._behind = False
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
+        self.eager = False
 
     def subscribe(self, applies: Applies, reset: Callable[[], None] = lambda: None) -> None:
         """Adds a follower: called with every change after this moment, in commit order.
@@ -49,6 +64,11 @@ class Feed:
         """Begins at the head: nothing is held yet that an older change could make stale."""
         self._source.moved()
         self.seq = self._source.head()
+
+    @property
+    def mark(self) -> str:
+        """How far this process's copies have come, as text for clients."""
+        return self._source.mark(self.seq)
 
     def follow(self, interval: float) -> None:
         """Also looks every `interval` seconds while no request does; needs a running event loop."""
@@ -110,5 +130,5 @@ class Feed:
 
     async def _follow(self, interval: float) -> None:
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(min(interval, EAGER) if self.eager else interval)
             self.sync()

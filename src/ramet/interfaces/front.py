@@ -6,9 +6,15 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.http.credentials import Credentials
+from ramet.interfaces.pages.probes import VITAL, Live, Ready, Scrape, probes
+from ramet.interfaces.pages.reference import reference
+from ramet.interfaces.pages.welcome import title_of, welcome
+from ramet.interfaces.realtime.realtime import Realtime
 from ramet.interfaces.rest.account import Accounts
 from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.entry import Plain, Rest
+from ramet.interfaces.rest.openapi.document import openapi_document
 from ramet.interfaces.rest.query import Queries
 from ramet.interfaces.rest.repeats import Repeats
 from ramet.interfaces.rest.routes import Routes
@@ -32,7 +38,6 @@ def rest_of(
     in_flight: InFlight,
     recall: Recall,
     pages: Mapping[str, Plain],
-    vital: frozenset[str],
 ) -> Rest:
     """The handler of all requests that no mounted application takes."""
     settings = core.settings
@@ -45,13 +50,24 @@ def rest_of(
         queries=Queries(core.cursors, settings.page_limit),
         answers=answers,
         cors=cors,
+        credentials=Credentials(cors, settings.public_url),
         accounts=accounts,
         repeats=Repeats(recall, answers, accounts, in_flight, settings.body_limit),
         in_flight=in_flight,
         settings=settings,
         plain=dict(pages),
-        vital=vital,
+        vital=VITAL,
     )
+
+
+def pages_of(core: Core, routes: Routes, sign_in: Any, live: Live, ready: Ready, scrape: Scrape) -> dict[str, Plain]:
+    """What is no operation: the first page, probes, and the description of the API."""
+    title, _ = title_of(core.catalog)
+    return {
+        **welcome(core.catalog, core.settings, sign_in),
+        **probes(live, ready, scrape if core.settings.metrics else None),
+        **reference(lambda: openapi_document(core.catalog, routes, core.settings, core.authority, title)),
+    }
 
 
 class Mounts:
@@ -74,8 +90,8 @@ class Mounts:
         for mount in self._mounts:
             await mount.shutdown()
 
-    def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
-        """Passes a request or a WebSocket to whoever has its path. We have no WebSockets ourselves yet.
+    def rsgi(self, rest: Rest, realtime: Realtime, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
+        """Passes a request or a WebSocket to whoever has its path.
 
         None when it is answered already; else what is left to await.
         """
@@ -84,8 +100,4 @@ class Mounts:
             return mount.rsgi(scope, protocol)
         if scope.proto == "http":
             return begin_rsgi(rest, scope, protocol)
-        return _refuse_socket(protocol)
-
-
-async def _refuse_socket(protocol: Any) -> None:
-    protocol.close(404)
+        return realtime.sockets.rsgi(scope, protocol)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ramet.access.deciding import decides
 from ramet.changes.change import Kind, Position
 from ramet.data.store import Entry, Transaction
 from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
@@ -120,11 +121,16 @@ class Writing:
         version = None if match is None else version_of(match[0])
         statement = self._core.writes[info.name].update(names, permit.guard, version is not None)
         bound.update(permit.values, record_id=record_id, match=version)
+        before = None
+        if decides(self._core.authority.deciding[info.name], values):
+            before = await self.full_row(tx, info, record_id, permit)
         rows = await tx.fetch(statement, bound)
         if not rows:
             raise await self._why_not(tx, info, record_id, caller, match)
         if not permit.reads_fields.isdisjoint(values):
             await self._verify(tx, info, record_id, permit)
+        if before is not None:
+            await self.log(tx, info, "before", before)
         await self.log(tx, info, "updated", rows[0])
         return rows[0]
 
@@ -151,6 +157,8 @@ class Writing:
             raise Problem("version_mismatch")
         if not permit.reads_fields.isdisjoint(changed):
             await self._verify(tx, info, before[0], permit)
+        if decides(self._core.authority.deciding[info.name], changed):
+            await self.log(tx, info, "before", before)
         await self.log(tx, info, "updated", rows[0])
         return rows[0]
 

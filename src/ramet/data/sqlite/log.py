@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import starmap
 from pathlib import Path
 
-from ramet.changes.change import Change
+from ramet.changes.change import Change, Position, parse_position
 from ramet.data.sqlite.reader import Reader
 from ramet.data.sqlite.wal_index import WalIndex
 
@@ -29,8 +29,9 @@ class SqliteChanges:
     Where that cannot be mapped, `PRAGMA data_version` on the reading connection says the same, at more cost.
     """
 
-    def __init__(self, reader: Reader, path: Path) -> None:
+    def __init__(self, reader: Reader, path: Path, incarnation: str) -> None:
         self._reader = reader
+        self._incarnation = incarnation
         self._execute = reader.execute
         self._version: object = None
         self._index: WalIndex | None = None
@@ -58,6 +59,18 @@ class SqliteChanges:
 
     def head(self) -> int:
         return int(self._reader.fetch_now(_HEAD)[0][0])
+
+    def mark(self, seq: int) -> str:
+        return str(Position(self._incarnation, seq))
+
+    async def replay(self, mark: str, limit: int) -> Sequence[Change] | None:
+        place = parse_position(mark)
+        if place is None or place.incarnation != self._incarnation:
+            return None
+        rows = self.after(place.seq, limit)
+        if rows:
+            return rows if rows[0].seq == place.seq + 1 else None
+        return rows if self.head() == place.seq else None
 
     def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
         head = self.head()

@@ -1,0 +1,118 @@
+"""Telling a subscriber that comes back what it missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from ramet.changes.change import Change
+from ramet.operations.core import Core
+from ramet.operations.watching.judging import UNREADABLE, Judge, Told
+from ramet.operations.watching.subscription import Subscription
+from ramet.operations.watching.view import View
+
+PAGE = 1_000
+MOST = 20_000
+"""Changes, of whatever resource, beyond which a subscriber is told to reload."""
+KEPT = 1_000
+"""The newest changes that are remembered as told: the follower of this process may not have come to them yet."""
+
+
+class _Missed(msgspec.Struct):
+    """What became of one record: its last change, and whether any of them was one for the view."""
+
+    told: Told
+    kind: str
+    hidden: frozenset[str]
+    entered: bool
+    seen: bool
+
+
+class Replay:
+    """One subscriber's way from `mark` to the present.
+
+    Of several changes of one record only the last is told: what the record was meanwhile may no longer be for this
+    caller to read.
+    """
+
+    def __init__(self, core: Core, judge: Judge, subscription: Subscription) -> None:
+        self._core = core
+        self._judge = judge
+        self._subscription = subscription
+        self._view: View = subscription.view.copy()
+        self._missed: dict[str, _Missed] = {}
+        self._before: Change | None = None
+        self._changes: list[int] = []
+
+    async def run(self, mark: str) -> None:
+        """Tells what was missed, or that it can't be told; then the subscription goes on with what is new."""
+        reason = await self._read(mark)
+        subscription = self._subscription
+        if subscription not in subscription.view.subscribers:
+            return
+        if reason:
+            subscription.give_up(reason, self._core.feed.mark)
+            return
+        source = self._core.store.changes
+        for missed in self._missed.values():
+            kind = missed.kind if missed.kind != "updated" or not missed.entered else "created"
+            if missed.kind == "" and missed.seen:
+                kind = "deleted"
+            if kind:
+                change = missed.told.change
+                event = self._view.event(change, kind, source.mark(change.seq), missed.told.now, missed.hidden)
+                subscription.listener.event(subscription, event)
+        end = source.mark(self._changes[-1]) if self._changes else mark
+        subscription.release(frozenset(self._changes[-KEPT:]), end)
+
+    async def _read(self, mark: str) -> str:
+        """Reads and judges; why what was missed can't be told, or ""."""
+        source = self._core.store.changes
+        while True:
+            page = await source.replay(mark, PAGE)
+            if page is None:
+                return "expired"
+            try:
+                if not await self._judge_all(page):
+                    return "access"
+            except UNREADABLE:
+                return "access"
+            self._changes += [change.seq for change in page]
+            if len(page) < PAGE:
+                return ""
+            if len(self._changes) > MOST:
+                return "behind"
+            mark = source.mark(page[-1].seq)
+            await asyncio.sleep(0)
+
+    async def _judge_all(self, page: Sequence[Change]) -> bool:
+        """False when a change of a resource that the rules look into may have altered the view."""
+        view = self._view
+        for change in page:
+            if change.kind == "before":
+                self._before = change
+                continue
+            before, self._before = self._before, None
+            if change.resource in view.looks_into:
+                looked = self._judge.told(change, before)
+                known = [logged for logged in (looked.now, looked.before) if logged is not None]
+                relevant = change.kind != "updated" or looked.before
+                if relevant and any(view.concerned(change.resource, one) for one in known):
+                    return False
+            if change.resource == view.info.name and self._meant(change):
+                await self._judge_one(self._judge.told(change, before))
+        return True
+
+    def _meant(self, change: Change) -> bool:
+        _, by, value = self._view.slot
+        return not by or value == (change.owner if by == "owner" else change.record_id)
+
+    async def _judge_one(self, told: Told) -> None:
+        verdict = await self._judge.verdict(self._view, told)
+        record_id = told.change.record_id
+        earlier = self._missed.pop(record_id, None)
+        entered = verdict.kind == "created" if earlier is None else earlier.entered
+        seen = bool(verdict.kind) or (earlier is not None and earlier.seen)
+        self._missed[record_id] = _Missed(told, verdict.kind, verdict.hidden, entered, seen)
