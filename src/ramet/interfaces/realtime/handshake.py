@@ -17,13 +17,14 @@ from ramet.interfaces.transport.asgi import AsgiRequest, AsgiScope, Receive, Sen
 from ramet.interfaces.transport.outlet import QueuedOutlet
 from ramet.interfaces.transport.request import Request
 from ramet.interfaces.transport.rsgi import RsgiRequest
-from ramet.interfaces.transport.sockets import Sockets
+from ramet.interfaces.transport.sockets import AGAIN, Sockets
 from ramet.limits.addresses import Addresses, ClientAddress
 from ramet.operations.operation import Operation
 from ramet.operations.pipeline import Pipeline
 
 _CLOSED = 0  # the kind of granian's message when a WebSocket is over
 _GOING_AWAY = 1001
+HANG_UPS = 5
 
 
 class _Admitted:
@@ -62,10 +63,20 @@ class Handshakes:
             self._streams.places.leave(admitted.caller.id, admitted.address.group)
             raise
         outlet = QueuedOutlet(lambda data: transport.send_str(data.decode()), lambda: self._sockets.abort(scope.client))
+        ours = False
         try:
-            await self._serve(admitted, outlet, _RsgiSocket(transport))
+            ours = await self._serve(admitted, outlet, _RsgiSocket(transport))
         finally:
             protocol.close()
+        if ours:
+            await self._hang_up(scope.client)
+
+    async def _hang_up(self, client: str) -> None:
+        """Granian's close waits for the client to say something. All is with the kernel by now, so it can be ended."""
+        for _ in range(HANG_UPS):
+            if self._sockets.abort(client):
+                return
+            await asyncio.sleep(AGAIN)
 
     async def asgi(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         await receive()
@@ -115,6 +126,7 @@ class Handshakes:
         finally:
             reading.cancel()
             outlet.lost()
+            await asyncio.wait([reading])
 
 
 class _RsgiSocket:

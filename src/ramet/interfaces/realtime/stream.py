@@ -13,6 +13,9 @@ from ramet.operations.core import Core
 from ramet.operations.watching.hub import Hub
 from ramet.operations.watching.subscription import Subscription
 
+PAUSE = 0.005
+"""Seconds between two looks at how much has arrived."""
+
 
 class Registry(Protocol):
     """Who keeps the open streams; see `streams`."""
@@ -92,6 +95,18 @@ class Stream:
             self._events += 1
         elif self.behind:
             self._lost[subscription] = None
+
+    async def room(self) -> None:
+        """Waits until half of what may be on its way has arrived, as long as something does."""
+        loop = asyncio.get_running_loop()
+        pending, since = self.outlet.pending(), loop.time()
+        while pending > self._limit // 2 and self.outlet.measured and not (self.closed or self.behind):
+            await asyncio.sleep(PAUSE)  # waits: for bytes to arrive, which nobody tells of
+            last, pending = pending, self.outlet.pending()
+            if pending < last:
+                since = loop.time()
+            elif loop.time() - since > self.registry.core.settings.stream_patience:
+                return
 
     def reload(self, subscription: Subscription, reason: str, mark: str) -> None:
         if self.send(self.reloading(subscription, reason, mark)):

@@ -53,7 +53,7 @@ class QueuedOutlet:
 
     measured = True
 
-    def __init__(self, write: Callable[[bytes], Awaitable[None]], drop: Callable[[], None]) -> None:
+    def __init__(self, write: Callable[[bytes], Awaitable[None]], drop: Callable[[], object]) -> None:
         self.gone: Callable[[], None] = lambda: None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._write = write

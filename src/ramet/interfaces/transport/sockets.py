@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ramet.interfaces.transport.request import plain_address
@@ -24,7 +24,7 @@ SUPPORTED = sys.platform == "linux"
 _FOLDER = "/proc/self/fd"
 _ACKED = struct.Struct("<120xQ")  # tcpi_bytes_acked of struct tcp_info, since Linux 4.1
 _OUTQ = 0x5411
-_AGAIN = 0.5
+AGAIN = 0.5
 """Seconds between two searches through all descriptors."""
 
 Peer = tuple[str, int]
@@ -42,7 +42,7 @@ class Sockets:
 
     def __init__(self) -> None:
         self._found: dict[Peer, int] = {}
-        self._searched = -_AGAIN
+        self._searched = -AGAIN
 
     def arrived(self, client: str) -> Arrived | None:
         """For the client ADDRESS:PORT; None when that can't be known (now)."""
@@ -56,14 +56,14 @@ class Sockets:
                 return None
             return Arrived(_ACKED.unpack_from(info)[0], queued) if len(info) >= _ACKED.size else None
 
-    def abort(self, client: str) -> None:
-        """Shuts the connection of a client down, whatever is still to be sent."""
+    def abort(self, client: str) -> bool:
+        """Shuts the connection of a client down: what the kernel has is still sent. Whether it was found."""
         with self._open(client) as found:
-            if found is not None:
-                try:
-                    found.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    return
+            if found is None:
+                return not SUPPORTED
+            with suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
+            return True
 
     @contextmanager
     def _open(self, client: str) -> Iterator[socket.socket | None]:
@@ -83,7 +83,7 @@ class Sockets:
     def _search(self) -> bool:
         """Looks at all descriptors, unless that was done a moment ago."""
         now = time.monotonic()
-        if now < self._searched + _AGAIN:
+        if now < self._searched + AGAIN:
             return False
         self._searched = now
         self._found.clear()

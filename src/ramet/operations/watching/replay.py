@@ -16,25 +16,25 @@ from ramet.operations.watching.view import View
 PAGE = 1_000
 MOST = 20_000
 """Changes, of whatever resource, beyond which a subscriber is told to reload."""
+MOST_BYTES = 16_777_216
+"""Bytes of records likewise."""
 KEPT = 1_000
 """The newest changes that are remembered as told: the follower of this process may not have come to them yet."""
 
 
 class _Missed(msgspec.Struct):
-    """What became of one record: its last change, and whether any of them was one for the view."""
+    """One change that is to be told."""
 
     told: Told
     kind: str
     hidden: frozenset[str]
-    entered: bool
-    seen: bool
 
 
 class Replay:
     """One subscriber's way from `mark` to the present.
 
-    Of several changes of one record only the last is told: what the record was meanwhile may no longer be for this
-    caller to read.
+    Of what a record became several times only the last is told: what it was meanwhile may no longer be for this caller
+    to read. That it left the view is told at its place, so that a client which breaks off may go on from any event.
     """
 
     def __init__(self, core: Core, judge: Judge, subscription: Subscription) -> None:
@@ -42,30 +42,32 @@ class Replay:
         self._judge = judge
         self._subscription = subscription
         self._view: View = subscription.view.copy()
-        self._missed: dict[str, _Missed] = {}
+        self._missed: dict[tuple[str, int], _Missed] = {}
+        self._newest: dict[str, tuple[str, int]] = {}
         self._before: Change | None = None
         self._changes: list[int] = []
+        self._bytes = 0
 
     async def run(self, mark: str) -> None:
         """Tells what was missed, or that it can't be told; then the subscription goes on with what is new."""
         reason = await self._read(mark)
         subscription = self._subscription
-        if subscription not in subscription.view.subscribers:
-            return
         if reason:
-            subscription.give_up(reason, self._core.feed.mark)
+            if subscription in subscription.view.subscribers:
+                subscription.give_up(reason, self._core.feed.mark)
             return
         source = self._core.store.changes
         for missed in self._missed.values():
-            kind = missed.kind if missed.kind != "updated" or not missed.entered else "created"
-            if missed.kind == "" and missed.seen:
-                kind = "deleted"
-            if kind:
-                change = missed.told.change
-                event = self._view.event(change, kind, source.mark(change.seq), missed.told.now, missed.hidden)
-                subscription.listener.event(subscription, event)
+            await subscription.listener.room()
+            if subscription not in subscription.view.subscribers:
+                return
+            change = missed.told.change
+            place = source.mark(change.seq)
+            event = self._view.event(change, missed.kind, place, missed.told.now, missed.hidden)
+            subscription.listener.event(subscription, event)
         end = source.mark(self._changes[-1]) if self._changes else mark
-        subscription.release(frozenset(self._changes[-KEPT:]), end)
+        if subscription in subscription.view.subscribers:
+            subscription.release(frozenset(self._changes[-KEPT:]), end)
 
     async def _read(self, mark: str) -> str:
         """Reads and judges; why what was missed can't be told, or ""."""
@@ -82,7 +84,7 @@ class Replay:
             self._changes += [change.seq for change in page]
             if len(page) < PAGE:
                 return ""
-            if len(self._changes) > MOST:
+            if len(self._changes) > MOST or self._bytes > MOST_BYTES:
                 return "behind"
             mark = source.mark(page[-1].seq)
             await asyncio.sleep(0)
@@ -111,8 +113,16 @@ class Replay:
 
     async def _judge_one(self, told: Told) -> None:
         verdict = await self._judge.verdict(self._view, told)
+        if not verdict.kind:
+            return
         record_id = told.change.record_id
-        earlier = self._missed.pop(record_id, None)
-        entered = verdict.kind == "created" if earlier is None else earlier.entered
-        seen = bool(verdict.kind) or (earlier is not None and earlier.seen)
-        self._missed[record_id] = _Missed(told, verdict.kind, verdict.hidden, entered, seen)
+        earlier = self._missed.pop(self._newest.pop(record_id, ("", 0)), None)
+        kind = verdict.kind
+        if earlier is not None:
+            self._bytes -= len(earlier.told.now.text)
+            kind = "created" if (earlier.kind, kind) == ("created", "updated") else kind
+        place = (record_id, told.change.seq)
+        self._missed[place] = _Missed(told, kind, verdict.hidden)
+        self._bytes += len(told.now.text)
+        if kind != "deleted":
+            self._newest[record_id] = place

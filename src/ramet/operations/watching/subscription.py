@@ -17,6 +17,9 @@ class Listener(Protocol):
 
     def event(self, subscription: Subscription, event: Event, /) -> None: ...
 
+    async def room(self) -> None:
+        """Waits until there is room for an event, as long as it makes sense to wait."""
+
     def ready(self, subscription: Subscription, mark: str, /) -> None:
         """All that was missed has been told, up to `mark`."""
 
