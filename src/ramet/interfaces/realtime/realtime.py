@@ -25,11 +25,11 @@ class Realtime:
         self._hub = handlers.watching.hub
         self._hub.start(verifier.admit)
         self.streams = Streams(core, self._hub)
-        asking = Asking(core.catalog, Queries(core.cursors, settings.page_limit))
+        self.asking = Asking(core.catalog, Queries(core.cursors, settings.page_limit))
         credentials = Credentials(Cors(settings.cors_origins), settings.public_url)
         addresses = Addresses(settings.trusted_proxies)
-        self.pages = {EVENTS: Events(pipeline, asking, credentials, addresses, self.streams)}
-        live = Live(pipeline, asking, self.streams, settings.subscription_limit)
+        self.pages = {EVENTS: Events(pipeline, self.asking, credentials, addresses, self.streams)}
+        live = Live(pipeline, self.asking, self.streams, settings.subscription_limit)
         self.sockets = Handshakes(pipeline, live, credentials, addresses, self.streams)
 
     async def drain(self) -> None:
