@@ -8,9 +8,10 @@ from ramet.interfaces.http.credentials import Credentials
 from ramet.interfaces.realtime.asking import Asking
 from ramet.interfaces.realtime.handshake import Handshakes
 from ramet.interfaces.realtime.live import Live
-from ramet.interfaces.realtime.sse import EVENTS, Events
+from ramet.interfaces.realtime.sse import Events
 from ramet.interfaces.realtime.streams import Streams
 from ramet.interfaces.rest.query import Queries
+from ramet.interfaces.rest.routes import EVENTS
 from ramet.limits.addresses import Addresses
 from ramet.operations.core import Core
 from ramet.operations.handlers import Handlers

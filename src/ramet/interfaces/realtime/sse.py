@@ -21,7 +21,6 @@ from ramet.operations.watching.handler import Watch
 from ramet.operations.watching.subscription import Subscription
 from ramet.operations.watching.view import Event
 
-EVENTS = "/api/v1/events"
 MEDIA = "text/event-stream"
 RETRY = (1_000, 3_000)
 """Milliseconds between which a client that lost its connection is told to come back."""
