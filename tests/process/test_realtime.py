@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import resource
 import signal
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +225,30 @@ async def test_a_websocket_of_a_cookie_comes_from_our_own_pages_only(tmp_path: P
             with pytest.raises(websockets.InvalidStatus) as unknown:
                 await websockets.connect(f"ws://127.0.0.1:{port}/elsewhere")
             assert unknown.value.response.status_code == 404
+
+
+async def test_2_000_idle_subscribers_cost_15_kb_each_and_hear_the_same_event_at_once(tmp_path: Path) -> None:
+    count = 2_000
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if most != resource.RLIM_INFINITY else 65_536, most))
+    settings = {**CHEAP, "stream_limit_address": count + 1}
+    with ramet_serve(tmp_path, **settings) as server:
+        port = await asyncio.to_thread(server.port)
+        async with connected(port) as (client,), AsyncExitStack() as stack:
+            pid = (await client.ask("GET", f"{ENTRIES}/worker")).json()
+            before = resident(pid)
+            subscribers = []
+            for _ in range(count):
+                events = await stack.enter_async_context(watching(port, "resource=entries"))
+                assert (await events.next()).kind == "ready"
+                subscribers.append(events)
+            assert (resident(pid) - before) / count <= 15_000
+            began = time.monotonic()
+            await create(client, "to all")
+            heard = [(await events.next()).data["record"]["key"] for events in subscribers]
+            assert heard == ["to all"] * count
+            assert time.monotonic() - began < 5
+            metrics = (await client.ask("GET", "/metrics")).body.decode()
+            assert 'ramet_streams{kind="sse"} 2000.0' in metrics
+            assert "ramet_events_total 1.0" in metrics
+            assert "ramet_events_sent_total 2000.0" in metrics

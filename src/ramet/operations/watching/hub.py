@@ -115,6 +115,7 @@ class Hub:
         if caller.id is not None:
             _discard(self._people, caller.id, subscription)
         if not view.subscribers:
+            view.forget()  # whoever is about to join it does not learn of changes until then
             del self._views[view.key]
             _discard(self._slots, view.slot, view)
             for name in view.looks_into:

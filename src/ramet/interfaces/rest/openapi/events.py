@@ -12,6 +12,15 @@ LONGEST_WAIT = 86_400
 _ABOUT = """Server-sent events: `created`, `updated` and `deleted` with records as the caller may see them, `ready` once
 everything missed has been told, `reload` when the list must be read again, and `end`. Every filter of the resource's
 list is a further parameter. The WebSocket at `/api/v1/live` carries several subscriptions on one connection."""
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "A place in the change log, to go on after."},
+        "event": {"type": "string", "enum": ["ready", "created", "updated", "deleted", "reload", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 _REFUSALS = responses.EVERYWHERE | {403, 404}
 
 
@@ -42,7 +51,7 @@ def events_operation(catalog: Catalog) -> dict[str, Any]:
             ),
         ],
         "responses": {
-            "200": responses.plain("The stream.", {"text/event-stream": {"schema": {"type": "string"}}}),
+            "200": responses.plain("The stream, event by event.", {"text/event-stream": {"schema": _EVENT}}),
             **responses.problems(sorted(_REFUSALS)),
         },
     }
