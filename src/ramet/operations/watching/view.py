@@ -37,6 +37,21 @@ class View:
     `subscribers` are told by the hub; `slot` is under what the hub finds the view.
     """
 
+    __slots__ = (
+        "_out",
+        "_predicate",
+        "_values",
+        "fields",
+        "filters",
+        "info",
+        "key",
+        "looks_into",
+        "permit",
+        "record_id",
+        "slot",
+        "subscribers",
+    )
+
     def __init__(
         self,
         info: ResourceInfo,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from ramet.interfaces.transport.outlet import OVERHEAD, QueuedOutlet
 from ramet.interfaces.transport.rsgi_outlet import LOOK, RsgiOutlet
-from ramet.interfaces.transport.sockets import Arrived, Sockets
+from ramet.interfaces.transport.sockets import SUPPORTED, Arrived, Sockets
 
 
 class Done:
@@ -108,12 +107,14 @@ def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
             yield accepted, client
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_the_kernel_tells_what_has_arrived(connection: tuple[socket.socket, socket.socket]) -> None:
     ours, client = connection
     host, port = client.getsockname()
     sockets = Sockets()
     before = sockets.arrived(f"{host}:{port}")
+    if not SUPPORTED:
+        assert before is None
+        return
     assert before is not None
     ours.sendall(b"x" * 1_000)
     assert client.recv(1_000, socket.MSG_WAITALL) == b"x" * 1_000
@@ -123,7 +124,6 @@ def test_the_kernel_tells_what_has_arrived(connection: tuple[socket.socket, sock
     assert sockets.arrived("127.0.0.1:1") is None
     assert sockets.abort(f"{host}:{port}")
     assert client.recv(1) == b""
-    ours.fileno()
 
 
 async def test_a_queue_counts_until_it_is_written_and_ends_after_the_last() -> None:
