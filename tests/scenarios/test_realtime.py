@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from ramet.observe import StatementRun
 from ramet.testing import Caller, Client, Event
 from tests.scenarios.realtime_world import SECRET, make_app
 
@@ -175,6 +177,26 @@ async def test_a_rule_that_looks_into_other_records(client: Client) -> None:
         assert told(await events.rest()) == [("reload", "")]
         await ada.patch(f"plans/{plan}", {"text": "secret again"})
         assert await events.rest() == []
+
+
+async def test_the_database_is_asked_once_for_all_callers(client: Client) -> None:
+    ada = await client.sign_up("ada")
+    people = [await client.sign_up(f"p{number}") for number in range(9)]
+    team = await made(ada, "teams")
+    plan = await made(ada, "plans", team=team)
+    for one in people[:5]:
+        await made(ada, "members", team=team, user=one.id)
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(one.watch("plans")) for one in people]
+        for events in streams:
+            await events.rest()
+        statements: list[str] = []
+        client.app.observer.subscribe(StatementRun, lambda run: statements.append(run.sql))
+        await ada.patch(f"plans/{plan}", {"text": "new"})
+        heard = [await events.rest() for events in streams]
+        assert [len(events) for events in heard] == [1] * 5 + [0] * 4
+        # one of the rule and the one field that has the same, as callers who are not its owner see it
+        assert len([sql for sql in statements if "UNION ALL" in sql]) == 1
 
 
 async def test_what_was_missed_is_told_once_and_in_its_last_form(client: Client) -> None:

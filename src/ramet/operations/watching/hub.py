@@ -231,10 +231,11 @@ class Hub:
             # An update that changed nothing that rules ask for has no record from before it.
             if (change.kind != "updated" or told.before) and any(view.concerned(change.resource, one) for one in known):
                 stale[view] = None
+        await self.judge.prepare(views, told)
         mark = ""
         events = deliveries = 0
         for view in views:
-            verdict = await self.judge.verdict(view, told)
+            verdict = self.judge.verdict(view, told)
             if verdict.kind:
                 mark = mark or self._core.store.changes.mark(change.seq)
                 event = view.event(change, verdict.kind, mark, told.now, verdict.hidden)

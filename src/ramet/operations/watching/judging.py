@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from ramet.changes.change import Change
 from ramet.operations.authority import Permit
 from ramet.operations.core import Core
 from ramet.operations.watching.logged import Logged, LoggedShape
+from ramet.operations.watching.questions import Questions
 from ramet.operations.watching.view import View
 
 UNREADABLE = (msgspec.DecodeError, KeyError)
@@ -37,7 +39,7 @@ class Judge:
     """Reads logged records and asks rules of them."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        self._questions = Questions(core)
         self._shapes = {info.name: LoggedShape(info, core.reads[info.name].codec) for info in core.catalog}
         self._predicates: dict[Any, Predicate] = {}
 
@@ -59,12 +61,12 @@ class Judge:
             earlier = Logged(before.record or b"", shape)
         return Told(change, Logged(change.record or b"", shape), earlier)
 
-    async def verdict(self, view: View, told: Told) -> Verdict:
-        """What `told` is for a view."""
+    def verdict(self, view: View, told: Told) -> Verdict:
+        """What `told` is for a view, for which it has been prepared."""
         now, before = told.now, told.before
         if view.asks:
-            allowed = await self._ask(view.permit.grant, now, told)
-            allowed_before = before is not None and await self._ask(view.permit.grant, before, told)
+            allowed = self._known(view.permit.grant, False, told)
+            allowed_before = before is not None and self._known(view.permit.grant, True, told)
         else:
             allowed = view.allows(now)
             allowed_before = before is not None and view.allows(before)
@@ -72,24 +74,28 @@ class Judge:
         mask = view.permit.mask
         if kind in ("", "deleted") or not mask.conditional:
             return Verdict(kind, mask.always_hidden)
-        answers = {name: await self._ask(mask.conditional[name], now, told) for name in mask.by_query}
+        answers = {name: self._known(mask.conditional[name], False, told) for name in mask.by_query}
         return Verdict(kind, mask.hidden(now.record, answers))
 
-    async def _ask(self, grant: Grant | None, logged: Logged, told: Told) -> bool:
-        """Whether the database says that a rule holds for a record with these values, stored or not.
+    async def prepare(self, views: Sequence[View], told: Told) -> None:
+        """Asks at once what judging `told` for these views will ask of the database."""
+        wanted: dict[tuple[str, bool], dict[Any, Grant]] = {}
+        for view in views:
+            mask = view.permit.mask
+            now = [mask.conditional[name] for name in mask.by_query]
+            before: list[Grant] = []
+            if view.asks and view.permit.grant is not None:
+                now.append(view.permit.grant)
+                before.append(view.permit.grant)
+            for grants, earlier in ((now, False), (before if told.before is not None else [], True)):
+                for grant in grants:
+                    wanted.setdefault((grant.variant.fingerprint, earlier), {})[grant.key] = grant
+        for (_, earlier), by_key in wanted.items():
+            logged = told.before if earlier else told.now
+            if logged is not None:
+                answers = await self._questions.ask(list(by_key.values()), logged)
+                told.answers.update({(key, earlier): one for key, one in zip(by_key, answers, strict=True)})
 
-        Asked once for all views in which it is the same question.
-        """
-        if grant is None:
-            return True
-        key = (grant.key, logged is told.before)
-        known = told.answers.get(key)
-        if known is None:
-            variant = grant.variant
-            reads = self._core.reads[variant.resource]
-            statement = reads.admits_plan(
-                ("watch", variant.fingerprint), lambda this: self._core.authority.meaning(variant, this)
-            )
-            rows = await self._core.store.fetch(statement, {**logged.row(), **grant.parameters})
-            known = told.answers[key] = bool(rows)
-        return known
+    def _known(self, grant: Grant | None, earlier: bool, told: Told) -> bool:
+        """What the database has said of a rule and the record as it is, or was `earlier`."""
+        return grant is None or told.answers[grant.key, earlier]

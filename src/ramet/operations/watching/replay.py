@@ -112,7 +112,8 @@ class Replay:
         return not by or value == (change.owner if by == "owner" else change.record_id)
 
     async def _judge_one(self, told: Told) -> None:
-        verdict = await self._judge.verdict(self._view, told)
+        await self._judge.prepare((self._view,), told)
+        verdict = self._judge.verdict(self._view, told)
         if not verdict.kind:
             return
         record_id = told.change.record_id
