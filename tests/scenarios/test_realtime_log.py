@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import closing
 
+import apsw
 import pytest
 
 from ramet.testing import Client
@@ -51,6 +53,24 @@ async def test_a_hidden_field_is_in_no_row(client: Client) -> None:
     rows = [change.record or b"" for change in client.app.store.changes.after(0, 1_000) if change.resource == "Task"]
     assert len(rows) == 2
     assert not any(SECRET.encode() in row for row in rows)
+
+
+@pytest.mark.parametrize("after", [0, 2])
+async def test_a_place_without_a_row_is_one_reload(client: Client, after: int) -> None:
+    """As a change of the schema leaves it: nobody can say what it did to records."""
+    ada = await client.sign_up("ada")
+    async with ada.watch("tasks") as events:
+        await events.rest()
+        mark = events.last
+    for _ in range(2):
+        await ada.post("tasks", {})
+    path = client.app.settings.database_url.removeprefix("sqlite:///")
+    with closing(apsw.Connection(path)) as other:
+        other.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'ramet_changes'")
+    for _ in range(after):
+        await ada.post("tasks", {})
+    async with ada.watch("tasks", last_event_id=mark) as events:
+        assert [event.kind for event in await events.rest()] == ["reload"]
 
 
 async def test_pages_of_listed_origins_may_watch(client: Client) -> None:

@@ -67,10 +67,14 @@ class SqliteChanges:
         place = parse_position(mark)
         if place is None or place.incarnation != self._incarnation:
             return None
+        head = self.head()
+        if place.seq > head:
+            return None
         rows = self.after(place.seq, limit)
-        if rows:
-            return rows if rows[0].seq == place.seq + 1 else None
-        return rows if self.head() == place.seq else None
+        last = place.seq + len(rows)
+        # A place without a row stands for trimmed rows, or for a database that was changed underneath.
+        whole = not rows or rows[-1].seq == last
+        return rows if whole and (len(rows) == limit or last >= head) else None
 
     def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
         head = self.head()
