@@ -161,7 +161,7 @@ def _apply(known: dict[str, Any], event: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["sse", "websocket"])
 async def test_a_reader_that_stops_costs_little_and_then_gets_one_reload(tmp_path: Path, kind: str) -> None:
-    settings = {**CHEAP, "stream_buffer": 100_000, "stream_patience": 600}
+    settings = {**CHEAP, "stream_buffer": 100_000, "stream_patience": 600, "record_cache_size": 100_000}
     with ramet_serve(tmp_path, **settings) as server:
         port = await asyncio.to_thread(server.port)
         async with connected(port) as (client,), watching(port, "resource=entries") as brisk:
