@@ -1,11 +1,12 @@
-"""`python -m benchmarks.floor PORT SIZE`: the floor. A bare ASGI function that answers one constant body of SIZE bytes.
+"""`python -m benchmarks.floor PORT SIZE [turns]`: the floor. A bare ASGI function that answers a constant SIZE bytes.
 
-It reads neither path nor body: no application on the same server can do less. The server is run as Ramet runs it:
-granian in the process's own uvloop, HTTP/1 only.
+It reads neither path nor body. The server is granian in the process's own uvloop, HTTP/1 only, otherwise as it comes.
+With `turns` its threads are also scheduled as Ramet's are: what part of the distance between the two is that.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -32,8 +33,10 @@ def constant(size: int) -> Application:
     return application
 
 
-def main(port: int, size: int) -> None:
+def main(port: int, size: int, turns: bool) -> None:
     """Serves until it is told to stop."""
+    if turns:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     server = Server(
         constant(size),
         port=port,
@@ -46,4 +49,4 @@ def main(port: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["turns"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -14,7 +15,7 @@ from benchmarks.servers import Cores, Server, Weight, processor_time
 from benchmarks.subjects import Subject, start_floor, tokens
 from benchmarks.works import NOISE, SIGN_INS, TRIES, WORKS, Effort, Work
 
-FLOOR = "floor"
+FLOOR, TURNS = "floor", "floor in turns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Stand:
         return file
 
     def measure(self, work: Work) -> Measured:
-        """Rounds of every server at one work. The floor gets the first subject's requests and answers as many bytes."""
+        """Rounds of every server at one work. The floors get the first subject's requests and answer as many bytes."""
         entrants = []
         for subject, server in self.running:
             asker = Asker(server.port)
@@ -119,12 +120,12 @@ class Stand:
             asker.close()
             entrants.append(Entrant(subject.name, server, requests, size))
         first = entrants[0]
-        floor = start_floor(first.size, self.directory, self.cores)
-        try:
-            entrants.insert(0, Entrant(FLOOR, floor, first.requests, first.size))
+        with ExitStack() as floors:
+            for name in (TURNS, FLOOR):
+                floor = start_floor(first.size, self.directory, self.cores, turns=name == TURNS)
+                floors.callback(floor.stop)
+                entrants.insert(0, Entrant(name, floor, first.requests, first.size))
             series = self._rounds(work, entrants)
-        finally:
-            floor.stop()
         return Measured(work, first.size, series)
 
     def _rounds(self, work: Work, entrants: Sequence[Entrant]) -> dict[str, Series]:
@@ -154,7 +155,7 @@ class Stand:
         result = self.run(server, file, connections, self.effort.seconds)
         if result.bytes_each < 0.9 * entrant.size:
             raise LoadFailed(f"{name} answered {result.bytes_each:.0f} bytes each, not the {entrant.size} it should")
-        if name != FLOOR and (lines := server.log_lines(result.requests)) < result.requests:
+        if name not in (FLOOR, TURNS) and (lines := server.log_lines(result.requests)) < result.requests:
             raise LoadFailed(f"{name} answered {result.requests} requests but logged {lines}")
         return result
 

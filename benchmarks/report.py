@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.measure import FLOOR, Measured, Series, Storm
+from benchmarks.measure import FLOOR, TURNS, Measured, Series, Storm
 from benchmarks.servers import Weight
 from benchmarks.works import MEMORY_BUDGET, NOISE, SIGN_INS
 
@@ -23,6 +23,7 @@ COLUMNS = (
     "peer ms",
     "floor µs",
     "Ramet µs",
+    "of turns",
 )
 
 STORM_COLUMNS = (
@@ -37,7 +38,8 @@ STORM_COLUMNS = (
 WEIGHT_COLUMNS = ("idle memory", "processes", "PSS", "RSS", "budget (PSS)")
 LEGEND = (
     "/s: requests a second; ms: p50 / p99 at full load; µs: processor time of the server for a request. "
-    "All medians of the rounds; `rounds` is the lowest and highest ratio of one round."
+    "All medians of the rounds; `rounds` is the lowest and highest ratio of one round; "
+    "`of turns` is the ratio to the floor with its threads scheduled as Ramet's are."
 )
 
 
@@ -98,6 +100,7 @@ class Report:
             _latency(peer) if peer else "-",
             f"{one.series[FLOOR].cost:.0f}",
             f"{mine.cost:.0f}",
+            f"{one.ratio(self.subject, TURNS):.1%}" if TURNS in one.series else "-",
         )
 
     def _weight_row(self, name: str, weight: Weight) -> tuple[str, ...]:

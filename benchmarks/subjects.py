@@ -47,10 +47,10 @@ def tokens(subject: Subject, asker: Asker) -> list[str]:
     return [str(asker.ask(subject.sign_in(person)).document()["access_token"]) for person in range(2 * CALLERS)]
 
 
-def start_floor(size: int, directory: Path, cores: Cores) -> Server:
-    """The floor, answering bodies of `size` bytes."""
+def start_floor(size: int, directory: Path, cores: Cores, *, turns: bool = False) -> Server:
+    """The floor, answering bodies of `size` bytes; with `turns` its threads are scheduled as Ramet's are."""
     port = free_port()
-    line = [sys.executable, "-m", "benchmarks.floor", str(port), str(size)]
+    line = [sys.executable, "-m", "benchmarks.floor", str(port), str(size), *(["turns"] if turns else [])]
     server = Server(line, port, directory / "floor.log", {}, cores)
     server.wait("/")
     return server

@@ -18,9 +18,9 @@ from ramet.identity.keys import derive, new_root, read_root
 from ramet.identity.service import RESOURCES, Identity
 from ramet.identity.users import User
 from ramet.interfaces.front import Mounts, rest_of
-from ramet.interfaces.pages.probes import VITAL
 from ramet.interfaces.pages.site import pages_of
 from ramet.interfaces.pages.waiting import Waiting
+from ramet.interfaces.realtime.realtime import Realtime
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
 from ramet.limits.counters import LocalCounters
@@ -60,18 +60,17 @@ class App:
         demo: Demo | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self.demo = demo
-        self.clock = clock
+        self.demo, self.clock = demo, clock
         self.catalog = Catalog((*RESOURCES, *resources))
         self.engine, self.schema, self.authority = lay_out(self.catalog, Settings().database_url)
         self.observer = Observer()
-        self.draining = False
-        self._running = False
+        self.draining = self._running = False
         self._parts = tuple(parts)
         self._mounts = Mounts(mounts or {})
         self._rest: Any = None
+        self._sockets: Any = None
         self._waiting = Waiting(self.open)
-        self._asgi = AsgiApp(self._handle, self.startup, self.shutdown)
+        self._asgi = AsgiApp(self._handle, self.startup, self.shutdown, lambda: self._sockets.asgi)
         self._settings: Settings | None = None
         self._lag = LoopLag()
 
@@ -85,10 +84,7 @@ class App:
         return not engine_for(settings.database_url).migrates_at_start or self.has_schema(settings, revision)
 
     def has_schema(self, settings: Settings, revision: str = "") -> bool:
-        """Whether the database has the schema of this declaration; a new embedded one is given it.
-
-        `revision` is the newest of the application's migrations, which the database must have too.
-        """
+        """Whether the database has the declared schema and, if given, `revision`; a new embedded one is given both."""
         self._fit(settings)
         return prepare_schema(settings.database_url, self.schema, self.catalog, revision)
 
@@ -103,7 +99,7 @@ class App:
     async def startup(self) -> None:
         """Opens the application; where its database cannot be used yet, says so to callers until it can."""
         if not self._running:
-            self._rest = self._waiting
+            self._rest = self._sockets = self._waiting
             await self._waiting.start()
 
     async def open(self) -> None:
@@ -145,13 +141,15 @@ class App:
         handlers = self.handlers = Handlers(self.core)
         pipeline = Pipeline(self.feed, self.identity.verifier, limiter, handlers)
         recall = Recall(self.feed, self.identity.verifier, limiter, self.near, handlers, self.store)
+        realtime = self.realtime = Realtime(self.core, handlers, pipeline, self.identity.verifier)
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
-        self.watch.add(figures(self.core, in_flight), checks(self.core), copies(self.core))
+        self.watch.add(figures(self.core, in_flight, realtime.streams), checks(self.core), copies(self.core))
         sign_in = await ready_sign_in(self.store) if settings.demo else None
-        pages = pages_of(self.core, routes, sign_in, self.watch.health.live, self._ready, self.watch.exporter.scrape)
-        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages, VITAL)
+        pages = pages_of(self.core, routes, sign_in, self.watch, realtime.pages)
+        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages)
+        self._sockets = realtime.sockets
         await self._mounts.startup()
         await self.identity.start(self.as_system(), self.store.lead)
         self._outbox = Outbox(self.core, handlers.writing)
@@ -163,23 +161,30 @@ class App:
         self._chores.start()
         self._running = True
 
+    async def drain(self) -> None:
+        """Ends streams; for a process that is told to stop and still answers requests."""
+        self.draining = True
+        if self._running:
+            self.watch.health.drain()
+            await self.realtime.drain()
+
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
         await self._waiting.stop()
         if not self._running:
             return
-        for part in (self._mounts, self._outbox, self._chores, self.identity, self.feed, self.store, self.watch):
+        above, below = (self._mounts, self.realtime, self._outbox, self._chores), (self.feed, self.store, self.watch)
+        for part in (*above, self.identity, *below):
             await part.stop()
         self._lag.stop()
         self._running = False
 
     def begin(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
         """Answers a request that came over RSGI and gives None, or gives what is left to await."""
-        return self._mounts.rsgi(self._rest, scope, protocol)
+        return self._mounts.rsgi(self._rest, self._sockets, scope, protocol)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        left = self.begin(scope, protocol)
-        if left is not None:
+        if (left := self.begin(scope, protocol)) is not None:
             await left
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -188,11 +193,6 @@ class App:
 
     async def _handle(self, request: Any) -> Any:
         return self._rest.at_once(request) or await self._rest(request)
-
-    async def _ready(self) -> tuple[int, dict[str, Any]]:
-        if self.draining:
-            self.watch.health.drain()
-        return await self.watch.health.ready()
 
     def _fit(self, settings: Settings) -> None:
         if engine_for(settings.database_url) is not self.engine:

@@ -48,6 +48,41 @@ class LimitRefused(msgspec.Struct):
     address: str
 
 
+class StreamEnded(msgspec.Struct):
+    """An event stream or WebSocket is over. `kind` is sse or websocket; `seconds` it was open, `size` bytes were sent.
+
+    `reason` is gone (the client left), slow, renew, finished, shutdown, unsubscribed, or the code of a problem.
+    """
+
+    kind: str
+    seconds: float
+    events: int
+    size: int
+    caller: str | None
+    address: str
+    request_id: str
+    reason: str
+
+
+class StreamOpened(msgspec.Struct):
+    """An event stream or WebSocket has begun: `kind` is sse or websocket."""
+
+    kind: str
+
+
+class EventsSent(msgspec.Struct, gc=False):
+    """Changes were told to subscribers: `events` were encoded, and sent `deliveries` times."""
+
+    events: int
+    deliveries: int
+
+
+class ReloadSent(msgspec.Struct):
+    """A subscriber was told to read again: `reason` is expired, behind, access or missed."""
+
+    reason: str
+
+
 class SignInFailed(msgspec.Struct):
     """A refused sign-in, register or refresh. `reason` is for operators and never sent to the caller."""
 
@@ -92,6 +127,10 @@ Event = (
     | StatementRun
     | BatchCommitted
     | LimitRefused
+    | StreamOpened
+    | StreamEnded
+    | EventsSent
+    | ReloadSent
     | SignInFailed
     | SessionRevoked
     | HookFailed
@@ -103,6 +142,10 @@ EVENTS: tuple[type[msgspec.Struct], ...] = (
     StatementRun,
     BatchCommitted,
     LimitRefused,
+    StreamOpened,
+    StreamEnded,
+    EventsSent,
+    ReloadSent,
     SignInFailed,
     SessionRevoked,
     HookFailed,

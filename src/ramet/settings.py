@@ -84,6 +84,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_register: Annotated[str, _s("Registrations for each address.")] = "20/3600"
     limit_refresh: Annotated[str, _s("Refreshes for each address.")] = "120/60"
     limit_account: Annotated[str, _s("Failed sign-ins for each account, over all addresses.")] = "10/300"
+    stream_limit: Annotated[int, _s("Event streams and WebSockets one process holds; further ones get 503.")] = 10_000
+    stream_limit_caller: Annotated[int, _s("Event streams and WebSockets of one caller in one process.")] = 20
+    stream_limit_address: Annotated[int, _s("Event streams and WebSockets of one address in one process.")] = 200
+    stream_buffer: Annotated[int, _s("Bytes sent to a stream that may be on their way; beyond them it is told to reload.")] = 262_144
+    stream_patience: Annotated[float, _s("How long a stream may take nothing of what is on its way, before it is cut off.")] = 30.0
+    stream_heartbeat: Annotated[float, _s("How often a stream is sent a sign of life.")] = 20.0
+    subscription_limit: Annotated[int, _s("Subscriptions on one WebSocket.")] = 50
     run_dir: Annotated[str, _s("Folder that the workers of one machine share for limits and metrics; `serve` makes it.")] = ""
     metrics: Annotated[bool, _s("Whether /metrics answers.")] = True
     # fmt: on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -247,3 +247,93 @@ async def test_beyond_the_queue_writes_are_refused_and_a_stopped_store_takes_non
         assert codes == ["overloaded", "overloaded"]
         assert store.waiting == 0
         await store.ping()
+
+
+async def told_by(store: Store) -> list[tuple[str, str]]:
+    """What confirmed subscribers are given: each record's id and the mark of its row."""
+    told: list[tuple[str, str]] = []
+
+    def apply(changes: Sequence[Change]) -> None:
+        told.extend((change.record_id, store.feed.place.mark(change.seq)) for change in changes)
+
+    store.feed.subscribe(apply, confirmed=True)
+    return told
+
+
+async def replayed(store: Store, mark: str) -> list[str]:
+    """What is told to a follower that comes back with a mark, in pages of two."""
+    found: list[str] = []
+    while True:
+        page = await store.changes.replay(mark, 2)
+        assert page is not None
+        found += [change.record_id for change in page.changes]
+        mark = page.end
+        if not page.more:
+            return found
+
+
+async def test_whoever_comes_back_with_a_mark_is_told_the_rest_once_and_in_order(place: Place) -> None:
+    async with place.store() as store, place.store() as other:
+        told = await told_by(store)
+        start = store.feed.mark
+        for name in "abc":
+            await place.keep(store, name)
+        await store.feed.catch_up()
+        middle = store.feed.mark
+        for name in "defg":
+            await place.keep(other, name)
+        await store.feed.catch_up()
+        assert [name for name, _ in told] == list("abcdefg"), "each once, own ones too"
+        assert len({mark for _, mark in told}) == 7
+        for asked in (store, other):
+            assert await replayed(asked, start) == list("abcdefg")
+            assert await replayed(asked, middle) == list("defg")
+            for number, (_, mark) in enumerate(told):
+                assert await replayed(asked, mark) == list("abcdefg")[number + 1 :]
+        assert await replayed(store, store.feed.mark) == []
+
+
+async def test_a_row_of_a_transaction_that_ends_late_is_told_to_whoever_had_gone_on(place: Place) -> None:
+    async with place.store() as store:
+        if store.one_at_a_time:
+            return  # nothing ends late there
+        told = await told_by(store)
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        async def late(tx: Transaction) -> None:
+            await tx.fetch(place.put, {"name": "late", "value": "v"})
+            await tx.log("Fact", "late", "before", 1, None, b"1")
+            begun.set()
+            await end.wait()
+            await tx.log("Fact", "late", "updated", 2, None, b"2")
+
+        writing = asyncio.ensure_future(store.write(late))
+        await begun.wait()
+        for name in "ab":
+            await place.keep(store, name)
+        await store.feed.catch_up()
+        first = [mark for _, mark in told]
+        end.set()
+        await writing
+        await place.keep(store, "c")
+        await store.feed.catch_up()
+        assert [name for name, _ in told] == ["a", "b", "late", "late", "c"]
+        assert await replayed(store, first[0]) == ["b", "late", "late", "c"]
+        assert await replayed(store, first[1]) == ["late", "late", "c"]
+        page = await store.changes.replay(first[1], 1)
+        while page is not None and not page.changes:
+            page = await store.changes.replay(page.end, 1)  # nothing was left of the rows that its last one came with
+        assert page is not None
+        assert [change.kind for change in page.changes] == ["before", "updated"], "never one without the other"
+        assert await replayed(store, page.end) == ["c"]
+
+
+async def test_a_mark_that_was_not_given_out_here_is_none(place: Place) -> None:
+    async with place.store() as store:
+        await place.keep(store, "a")
+        await store.feed.catch_up()
+        mark = store.feed.mark
+        assert await store.changes.replay(mark, 9) is not None
+        _, _, rest = mark.partition("-")
+        for strange in ("", "x", f"00000000-{rest}", mark + "0" * 12, mark + "\u0661", f"{mark}-", "9" * 500):
+            assert await store.changes.replay(strange, 9) is None, strange

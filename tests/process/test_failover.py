@@ -105,4 +105,4 @@ async def test_a_replica_that_takes_over_has_every_acknowledged_write(pair: tupl
             stored = {page.title for page in await world.app.as_system().list(Page, limit=100_000)}
             assert set(acknowledged) - stored == set()
             assert world.app.feed.sync()
-            assert (await world.app._ready())[0] == 200
+            assert (await world.app.watch.health.ready())[0] == 200

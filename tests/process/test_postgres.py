@@ -17,7 +17,7 @@ from ramet.app import App
 from ramet.errors import Unready
 from ramet.settings import Settings
 from tests import databases
-from tests.postgres import Server
+from tests.postgres import QUICK, Server
 from tests.process.client import connected, until
 from tests.process.harness import LEDGER, RAMET, Running, ramet_serve
 from tests.process.ledger import ENTRIES
@@ -27,7 +27,7 @@ CODED = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    found = Server()
+    found = Server([*QUICK, "synchronous_commit=on"])  # one test pulls the plug
     try:
         found.create()
         found.start()

@@ -195,7 +195,7 @@ async def test_without_a_position_healthy_replicas_answer_and_lagging_ones_are_l
             counted.clear()
             assert (await titles(world, "plain"))[-1] == "late"
             assert counted == []
-            ready = await world.app._ready()
+            ready = await world.app.watch.health.ready()
             (part,) = [part for part in ready[1]["parts"] if part["name"].startswith("replica")]
             assert (ready[0], part["ok"], part["required"]) == (200, False, False)
         finally:

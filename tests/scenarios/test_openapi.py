@@ -63,6 +63,7 @@ async def test_every_operation_is_described_and_no_other(world: World, document:
     served = {(target.path, target.method) for target in world.routes}
     assert described - served == {
         ("/api/v1/batch", "POST"),
+        ("/api/v1/events", "GET"),
         ("/health", "GET"),
         ("/health/live", "GET"),
         ("/health/ready", "GET"),

@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["created", "updated", "deleted"]
+Kind = Literal["created", "updated", "deleted", "before"]
+"""`before` is no change of its own: the record as it was before the `updated` row that follows, written where the
+update may alter who can read it, so that followers can tell whose view it leaves."""
 _POSITION = re.compile(r"([0-9a-z]{8})-(\d{1,18})", re.ASCII)
 
 

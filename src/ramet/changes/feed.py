@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 from ramet.changes.change import Change, Position, parse_position
+from ramet.changes.source import Place
 
 Applies = Callable[[Sequence[Change]], None]
 
@@ -25,29 +26,43 @@ class Subscriber(NamedTuple):
     applies: Applies
     reset: Callable[[], None]
     recent: Recent | None
+    confirmed: bool
 
 
 class Feed(ABC):
-    """Keeps this process's copies at the head of the log of `incarnation`. `seq` tells how far they have come."""
+    """Keeps this process's copies at the head of the log of `incarnation`. `seq` tells how far they have come.
+
+    `place` names the rows that are being given to subscribers. `eager` asks to look more often where looking is how
+    changes are noticed: somebody waits for what the log tells.
+    """
 
     exact: ClassVar[bool]
     """Whether copies hold everything that was committed before a true `sync`."""
+
+    place: Place
 
     def __init__(self, incarnation: str = "") -> None:
         self.incarnation = incarnation
         self.subscribers: list[Subscriber] = []
         self._task: asyncio.Task[None] | None = None
         self.seq = 0
+        self.eager = False
 
     def subscribe(
-        self, applies: Applies, reset: Callable[[], None] = lambda: None, recent: Recent | None = None
+        self,
+        applies: Applies,
+        reset: Callable[[], None] = lambda: None,
+        recent: Recent | None = None,
+        *,
+        confirmed: bool = False,
     ) -> None:
         """Adds a follower: called with every change after this moment; those of one record come in their order.
 
         `reset` is called instead when rows were missed: the copy must be made anew. `recent` rows are then given
-        again, and at `start` given first.
+        again, and at `start` given first. With `confirmed` it is given what has been read from the log only, where
+        `place` can name it; others may be given this process's own changes sooner.
         """
-        self.subscribers.append(Subscriber(applies, reset, recent))
+        self.subscribers.append(Subscriber(applies, reset, recent, confirmed))
 
     @abstractmethod
     async def start(self) -> None:
@@ -57,6 +72,10 @@ class Feed(ABC):
     def sync(self) -> bool:
         """Whether copies in this process may be used. Costs no more than a look into memory when nothing is new."""
 
+    @abstractmethod
+    async def catch_up(self) -> None:
+        """Gives subscribers everything that is committed by now. May raise what reading the log raises."""
+
     def reached(self, position: str) -> bool:
         """Whether copies hold what was written at `position`, given by a client after a true `sync`."""
         found = parse_position(position)
@@ -65,6 +84,11 @@ class Feed(ABC):
     @abstractmethod
     def holds(self, position: Position) -> bool:
         """Whether copies have come to a place in this log."""
+
+    @property
+    @abstractmethod
+    def mark(self) -> str:
+        """How far confirmed subscribers have come, as text for clients."""
 
     def follow(self, interval: float) -> None:
         """Also looks every `interval` seconds while no request does; needs a running event loop."""
@@ -81,7 +105,8 @@ class Feed(ABC):
             await asyncio.wait([self._task])
             self._task = None
 
-    def deliver(self, changes: Sequence[Change]) -> None:
-        """Gives changes to every subscriber."""
+    def deliver(self, changes: Sequence[Change], *, confirmed: bool) -> None:
+        """Gives changes to the subscribers of one kind."""
         for subscriber in self.subscribers:
-            subscriber.applies(changes)
+            if subscriber.confirmed == confirmed:
+                subscriber.applies(changes)

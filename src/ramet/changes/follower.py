@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from ramet.changes.change import Change, Position
 from ramet.changes.feed import Feed
 from ramet.changes.snapshot import Snapshot
+from ramet.changes.span import Span
 from ramet.observe import Lifecycle, Observer
 
 HINT_PAUSE = 0.005
@@ -24,11 +25,15 @@ PATIENCE = 5.0
 
 
 class Poll(NamedTuple):
-    """What a look at the log found, all as of one moment. Without `changes` (None) there were too many to read."""
+    """What a look at the log found, all as of one moment. Without `changes` (None) there were too many to read.
+
+    `at` is when it began, in microseconds since 1970.
+    """
 
     snapshot: Snapshot
     timeline: str
     changes: Sequence[Change] | None
+    at: int
 
 
 class PolledLog(Protocol):
@@ -71,6 +76,7 @@ class Follower(Feed):
         self._until = float("-inf")
         self._snapshot = Snapshot(0, 0, frozenset())
         self._timeline = ""
+        self._at = 0
         self._ahead: set[int] = set()
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -89,11 +95,18 @@ class Follower(Feed):
     def holds(self, position: Position) -> bool:
         return position.seq in self._ahead or self._snapshot.shows(position.seq)
 
+    async def catch_up(self) -> None:
+        await self.poll()
+
+    @property
+    def mark(self) -> str:
+        return Span(self.incarnation, self._timeline, self._at, self._snapshot, self._snapshot).end
+
     def applied(self, xid: int, changes: Sequence[Change]) -> None:
         """Takes what this process has just committed, without waiting to read it."""
         if xid not in self._ahead:
             if not self._snapshot.shows(xid) or not self.sync():
-                self.deliver(changes)
+                self.deliver(changes, confirmed=False)
             self._ahead.add(xid)
         self._hint = True
         self._wake.set()
@@ -118,8 +131,11 @@ class Follower(Feed):
             return
         new = [change for change in found.changes if change.xid not in self._ahead]
         if new:
-            self.deliver(new)
-        self._take(found.snapshot)
+            self.deliver(new, confirmed=False)
+        if found.changes:
+            self.place = Span(self.incarnation, self._timeline, self._at, self._snapshot, found.snapshot)
+            self.deliver(found.changes, confirmed=True)
+        self._take(found)
         if doubts == self._doubts:
             self._until = began + self._staleness
 
@@ -153,15 +169,16 @@ class Follower(Feed):
         for subscriber in self.subscribers:
             subscriber.reset()
         self._ahead.clear()
-        self._take(found.snapshot)
+        self._take(found)
         self._timeline = found.timeline
-        for applies, _, recent in self.subscribers:
+        for applies, _, recent, _ in self.subscribers:
             if recent is not None:
                 async for change in self._log.recent(recent.since(), recent.resources):
                     applies((change,))
         self._until = began + self._staleness
 
-    def _take(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def _take(self, found: Poll) -> None:
+        snapshot = self._snapshot = found.snapshot
+        self._at = found.at
         self._ahead = {xid for xid in self._ahead if not snapshot.shows(xid)}
         self.seq = snapshot.low

@@ -10,6 +10,8 @@ from ramet.changes.change import Change, Position
 from ramet.changes.feed import Feed
 
 BATCH = 1_000
+EAGER = 0.01
+"""Seconds between two looks at the log while somebody waits for what it tells."""
 
 
 class OrderedLog(Protocol):
@@ -24,6 +26,9 @@ class OrderedLog(Protocol):
     def head(self) -> int:
         """The newest committed place, also when its row has been trimmed."""
 
+    def mark(self, seq: int) -> str:
+        """As in `ramet.changes.source`: every row names itself."""
+
     def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
         """The rows of some resources from `at` (microseconds since 1970) on, in commit order."""
 
@@ -35,7 +40,7 @@ class OrderedFeed(Feed):
 
     def __init__(self, log: OrderedLog, incarnation: str = "") -> None:
         super().__init__(incarnation)
-        self._log = log
+        self._log = self.place = log
         self._behind = False
 
     async def start(self) -> None:
@@ -55,12 +60,19 @@ class OrderedFeed(Feed):
             return False
         return True
 
+    async def catch_up(self) -> None:
+        self.sync()
+
+    @property
+    def mark(self) -> str:
+        return self._log.mark(self.seq)
+
     def holds(self, position: Position) -> bool:
         return position.seq <= self.seq
 
     async def keep_up(self, interval: float) -> None:
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(min(interval, EAGER) if self.eager else interval)
             self.sync()
 
     def committed(self, changes: Sequence[Change]) -> None:
@@ -76,7 +88,8 @@ class OrderedFeed(Feed):
         self.sync()
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        self.deliver(changes)
+        for subscriber in self.subscribers:
+            subscriber.applies(changes)
         self.seq = changes[-1].seq
 
     def _catch_up(self) -> None:
@@ -99,7 +112,7 @@ class OrderedFeed(Feed):
         self.seq = seq
 
     def _replay(self) -> None:
-        for applies, _, recent in self.subscribers:
+        for applies, _, recent, _ in self.subscribers:
             if recent is not None:
                 for change in self._log.since(recent.since(), recent.resources):
                     applies((change,))

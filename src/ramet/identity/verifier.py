@@ -67,6 +67,15 @@ class Verifier:
             return Caller(caller.id, caller.roles, caller.session, caller.issued_at, caller.expires_at, via)
         return caller
 
+    def admit(self, caller: Caller) -> None:
+        """Raises the Problem with which a token of `caller` would be refused by now: for who was let in for long."""
+        if caller.expires_at <= self._clock():
+            expired()
+        if caller.session in self._ended:
+            raise Problem("session_ended")
+        if caller.id in self._before and caller.issued_at < self._before[caller.id][0]:
+            refuse()
+
     def revoke_session(self, session: str) -> None:
         """Refuses every token of this session from now on, seen before or not."""
         now = self._clock()

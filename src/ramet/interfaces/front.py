@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.http.credentials import Credentials
+from ramet.interfaces.pages.probes import VITAL
 from ramet.interfaces.rest.account import Accounts
 from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.entry import Plain, Rest
@@ -32,7 +34,6 @@ def rest_of(
     in_flight: InFlight,
     recall: Recall,
     pages: Mapping[str, Plain],
-    vital: frozenset[str],
 ) -> Rest:
     """The handler of all requests that no mounted application takes."""
     settings = core.settings
@@ -45,13 +46,20 @@ def rest_of(
         queries=Queries(core.cursors, settings.page_limit),
         answers=answers,
         cors=cors,
+        credentials=Credentials(cors, settings.public_url),
         accounts=accounts,
         repeats=Repeats(recall, answers, accounts, in_flight, settings.body_limit),
         in_flight=in_flight,
         settings=settings,
         plain=dict(pages),
-        vital=vital,
+        vital=VITAL,
     )
+
+
+class Sockets(Protocol):
+    """Who takes WebSockets."""
+
+    def rsgi(self, scope: Any, protocol: Any, /) -> Coroutine[Any, Any, None]: ...
 
 
 class Mounts:
@@ -74,8 +82,8 @@ class Mounts:
         for mount in self._mounts:
             await mount.shutdown()
 
-    def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
-        """Passes a request or a WebSocket to whoever has its path. We have no WebSockets ourselves yet.
+    def rsgi(self, rest: Rest, sockets: Sockets, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
+        """Passes a request or a WebSocket to whoever has its path.
 
         None when it is answered already; else what is left to await.
         """
@@ -84,8 +92,4 @@ class Mounts:
             return mount.rsgi(scope, protocol)
         if scope.proto == "http":
             return begin_rsgi(rest, scope, protocol)
-        return _refuse_socket(protocol)
-
-
-async def _refuse_socket(protocol: Any) -> None:
-    protocol.close(404)
+        return sockets.rsgi(scope, protocol)

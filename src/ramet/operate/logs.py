@@ -29,6 +29,7 @@ from ramet.observe import (
     SessionRevoked,
     SignInFailed,
     StatementRun,
+    StreamEnded,
 )
 from ramet.operate.lines import Entry, JsonLines, TextLines, visible
 from ramet.operate.masking import mask_items
@@ -89,6 +90,7 @@ class Logs:
     def subscribe(self, observer: Observer) -> None:
         if self._requests:
             observer.subscribe(RequestDone, self.request)
+            observer.subscribe(StreamEnded, self._stream_ended)
         observer.subscribe(StatementRun, self._statement)
         observer.subscribe(Crashed, self._crashed)
         observer.subscribe(HookFailed, self._hook_failed)
@@ -180,6 +182,9 @@ class Logs:
         self.log.warning(
             "hook failed", hook=failure.hook, change=failure.change, attempt=failure.attempt, error=failure.error
         )
+
+    def _stream_ended(self, end: StreamEnded) -> None:
+        self.log.info("stream ended", **msgspec.structs.asdict(end))
 
     def _sign_in_failed(self, failure: SignInFailed) -> None:
         self.log.info("sign-in refused", reason=failure.reason, address=failure.address)

@@ -19,13 +19,17 @@ from prometheus_client.registry import CollectorRegistry
 from ramet.errors import ERRORS
 from ramet.observe import (
     BatchCommitted,
+    EventsSent,
     HookFailed,
     LimitRefused,
     Observer,
+    ReloadSent,
     RequestDone,
     SessionRevoked,
     SignInFailed,
     StatementRun,
+    StreamEnded,
+    StreamOpened,
 )
 from ramet.operate.families import Families, Family, Kind, Merge, taken
 
@@ -59,6 +63,10 @@ class Metrics:
         self._sign_in_failed: dict[str, int] = {}
         self._revoked: dict[str, int] = {}
         self._hooks: dict[str, int] = {}
+        self._streams: dict[str, int] = {}
+        self._streams_ended: dict[str, int] = {}
+        self._reloads: dict[str, int] = {}
+        self._events = [0, 0]
         self._registered: dict[str, Family] = {}
         self._reads: list[tuple[str, tuple[str, ...], Callable[[], float]]] = []
         self._unread = 0
@@ -75,6 +83,10 @@ class Metrics:
         observer.subscribe(SignInFailed, lambda failure: _count(self._sign_in_failed, failure.reason))
         observer.subscribe(SessionRevoked, lambda end: _count(self._revoked, end.reason))
         observer.subscribe(HookFailed, lambda failure: _count(self._hooks, failure.hook))
+        observer.subscribe(StreamOpened, lambda begin: _count(self._streams, begin.kind))
+        observer.subscribe(StreamEnded, self._stream_ended)
+        observer.subscribe(ReloadSent, lambda reload: _count(self._reloads, reload.reason))
+        observer.subscribe(EventsSent, self._events_sent)
 
     def gauge(
         self,
@@ -167,8 +179,21 @@ class Metrics:
             "ramet_limit_refused_total": _counts("Requests refused by a limit.", "policy", self._refused),
             "ramet_sign_in_failed_total": _counts("Refused sign-ins.", "reason", self._sign_in_failed),
             "ramet_sessions_revoked_total": _counts("Sessions ended before their time.", "reason", self._revoked),
+            "ramet_streams": Family("gauge", "Open event streams and WebSockets.", ("kind",), _series(self._streams)),
+            "ramet_streams_ended_total": _counts("Streams that are over.", "reason", self._streams_ended),
+            "ramet_reloads_total": _counts("Subscribers that were told to read again.", "reason", self._reloads),
+            "ramet_events_total": _one("Events encoded, once for all who see the same.", self._events[0]),
+            "ramet_events_sent_total": _one("Events sent to subscribers.", self._events[1]),
             "ramet_hook_failed_total": _counts("After-commit hooks that raised.", "hook", self._hooks),
         }
+
+    def _stream_ended(self, end: StreamEnded) -> None:
+        self._streams[end.kind] = self._streams.get(end.kind, 1) - 1
+        _count(self._streams_ended, end.reason)
+
+    def _events_sent(self, sent: EventsSent) -> None:
+        self._events[0] += sent.events
+        self._events[1] += sent.deliveries
 
     def _committed(self, batch: BatchCommitted) -> None:
         self._commits[bisect_left(SECONDS, batch.seconds)] += 1
@@ -202,7 +227,11 @@ def _count(counts: dict[str, int], name: str) -> None:
 
 
 def _counts(help: str, label: str, counts: Mapping[str, int]) -> Family:
-    return Family("counter", help, (label,), {(name,): [float(count)] for name, count in list(counts.items())})
+    return Family("counter", help, (label,), _series(counts))
+
+
+def _series(counts: Mapping[str, int]) -> _Series:
+    return {(name,): [float(count)] for name, count in list(counts.items())}
 
 
 def _one(help: str, count: float) -> Family:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from ramet.limits.overload import InFlight
 from ramet.operate.health import Check, Part
@@ -10,7 +11,13 @@ from ramet.operate.watch import Gauges
 from ramet.operations.core import Core
 
 
-def figures(core: Core, in_flight: InFlight) -> Gauges:
+class Streams(Protocol):
+    """The open streams."""
+
+    def pending(self) -> int: ...
+
+
+def figures(core: Core, in_flight: InFlight, streams: Streams) -> Gauges:
     """Queue lengths, sizes and counts by metric name."""
     return {
         "ramet_in_flight": ("Requests being worked on.", lambda: in_flight.current),
@@ -18,6 +25,7 @@ def figures(core: Core, in_flight: InFlight) -> Gauges:
         "ramet_near_cache_bytes": ("Bytes in the near cache.", lambda: core.near.bytes),
         "ramet_near_cache_entries": ("Answers in the near cache.", lambda: len(core.near)),
         "ramet_record_cache_bytes": ("Bytes of records' JSON kept by version.", lambda: core.records.bytes),
+        "ramet_stream_pending_bytes": ("Bytes on their way to streams that are behind.", streams.pending),
         "ramet_log_position": ("Place in the change log that this process has applied.", lambda: core.feed.seq),
     }
 

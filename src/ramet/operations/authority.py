@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, true
 
 from ramet.access.bind import Grant, RulePlan, Variant, compile_rule
+from ramet.access.deciding import deciding_fields
 from ramet.access.masking import UNMASKED, MaskGrant, MaskPlan
 from ramet.access.sql import Columns, to_sql
 from ramet.access.validate import validate
@@ -33,11 +34,11 @@ class Permit:
     `reads_fields` are the fields the rule looks at, `closed` those that the caller may not filter or sort by.
     """
 
-    __slots__ = ("_grant", "_mask", "always", "closed", "guard", "key", "reads_fields", "refused", "tags")
+    __slots__ = ("always", "closed", "grant", "guard", "key", "mask", "reads_fields", "refused", "tags")
 
     def __init__(self, guard: Guard, grant: Grant | None, mask: MaskGrant, key: Any, tags: tuple[str, ...]) -> None:
-        self._grant = grant
-        self._mask = mask
+        self.grant = grant
+        self.mask = mask
         self.guard = guard
         self.key = key
         self.tags = tags
@@ -51,17 +52,17 @@ class Permit:
     @property
     def variant(self) -> Variant | None:
         """What the rule asks of a record; None when there is no rule."""
-        return None if self._grant is None else self._grant.variant
+        return None if self.grant is None else self.grant.variant
 
     @property
     def masked(self) -> bool:
         """Whether some callers do not see some fields."""
-        return self._mask is not UNMASKED
+        return self.mask is not UNMASKED
 
     @property
     def values(self) -> dict[str, Any]:
-        values = {} if self._grant is None else self._grant.parameters
-        for grant in self._mask.conditional.values():
+        values = {} if self.grant is None else self.grant.parameters
+        for grant in self.mask.conditional.values():
             values.update(grant.parameters)
         return values
 
@@ -77,6 +78,7 @@ class Authority:
         self._rules: dict[tuple[str, str], RulePlan] = {}
         self._masks: dict[str, MaskPlan] = {}
         self._guards: dict[Any, Guard] = {}
+        self.deciding = deciding_fields({info.name: info.access for info in catalog})
         self._permits: dict[tuple[int, str, str], tuple[Caller, Permit]] = {}
         for info in catalog:
             validate(info, catalog)
@@ -135,8 +137,11 @@ class Authority:
 
     def condition(self, permit: Permit, this: This) -> ColumnElement[bool]:
         """The permit's rule as SQL on a record whose fields `this` gives, stored or not."""
-        variant = permit.variant
-        return true() if variant is None else to_sql(variant, self._columns, this)
+        return true() if permit.variant is None else self.meaning(permit.variant, this)
+
+    def meaning(self, variant: Variant, this: This) -> ColumnElement[bool]:
+        """What a rule asks of a record whose fields `this` gives, as SQL."""
+        return to_sql(variant, self._columns, this)
 
     def unwritable(self, info: ResourceInfo, caller: Caller) -> frozenset[str]:
         """The fields that the caller may give a value in no record."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ramet.access.deciding import decides
 from ramet.changes.change import Kind
 from ramet.data.store import Rows, Transaction
 from ramet.declare.catalog import ResourceInfo
@@ -64,6 +65,10 @@ class Deletion:
             await self._refuse_blocked(leaving)
         for kept in self._kept:
             if (kept.info.name, kept.record_id) not in self._leaving:
+                if decides(self._core.authority.deciding[kept.info.name], (kept.reference.name,)):
+                    statement = self._core.reads[kept.info.name].full_plan(None)
+                    for row in await self._tx.fetch(statement, {"id": kept.record_id}):
+                        self.log.append((kept.info, "before", row))
                 for emptied in await self._empty(kept.info, kept.reference, kept.record_id):
                     self.log.append((kept.info, "updated", emptied))
         await self._delete()

@@ -14,6 +14,7 @@ from ramet.operations.hooks import Hooks
 from ramet.operations.idempotency import Idempotency
 from ramet.operations.operation import Operation, Result
 from ramet.operations.reading import Reading
+from ramet.operations.watching.handler import Watching
 from ramet.operations.writing import Writing
 
 
@@ -43,6 +44,7 @@ class Handlers:
         self.reading = Reading(core)
         self.changing = Changing(core, self.writing, idempotency)
         self.acting = Acting(core, self.writing, self.changing, idempotency)
+        self.watching = Watching(core)
         self._by_kind: dict[str, Handler] = {
             "list": self.reading,
             "get": self.reading,
@@ -51,6 +53,7 @@ class Handlers:
             "replace": self.changing,
             "delete": self.changing,
             "action": self.acting,
+            "watch": self.watching,
         }
 
     def of(self, operation: Operation) -> Handler:
@@ -61,4 +64,4 @@ class Handlers:
         if operation.kind == "action":
             transactional = operation.action is not None and operation.action.transaction
             return self.acting if transactional else None
-        return None if operation.kind in ("list", "get") else self.changing
+        return None if operation.kind in ("list", "get", "watch") else self.changing

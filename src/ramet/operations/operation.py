@@ -13,7 +13,7 @@ from ramet.declare.actions import ActionInfo
 from ramet.declare.catalog import ResourceInfo
 from ramet.identity.caller import ANONYMOUS, Caller
 
-Kind = Literal["list", "get", "create", "update", "replace", "delete", "action", "batch"]
+Kind = Literal["list", "get", "create", "update", "replace", "delete", "action", "batch", "watch"]
 READS = frozenset({"list", "get"})
 NO_QUERY = Query(key="")
 
@@ -67,6 +67,7 @@ class Result(msgspec.Struct, gc=False):
     """A finished answer. `body` is JSON; `cache` tells where it came from; `location` names what was made.
 
     `public` says that every caller would get the same; `key` is that of `entry` in the near cache, when it is kept.
+    `watch` is what a `watch` gives: something to subscribe to.
     """
 
     body: bytes
@@ -79,3 +80,4 @@ class Result(msgspec.Struct, gc=False):
     position: str = ""
     location: str = ""
     replayed: bool = False
+    watch: Any = None

@@ -148,7 +148,7 @@ class Outbox:
 
     def _hooks_of(self, change: Change) -> tuple[Hook, ...]:
         info = self._core.catalog.by_name.get(change.resource)
-        return info.hooks_for("after", MOMENTS[change.kind]) if info is not None else ()
+        return info.hooks_for("after", MOMENTS.get(change.kind, "")) if info is not None else ()
 
 
 class _Statements:

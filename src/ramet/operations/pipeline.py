@@ -22,7 +22,7 @@ class Pipeline:
 
     def __init__(self, feed: Feed, verifier: Verifier, limiter: Limiter, handlers: Handlers) -> None:
         self._feed = feed
-        self._verifier = verifier
+        self.verifier = verifier
         self.limiter = limiter
         self._handlers = handlers
 
@@ -58,7 +58,7 @@ class Pipeline:
         if operation.token is None:
             return
         try:
-            operation.caller = self._verifier.verify(operation.token, operation.via)
+            operation.caller = self.verifier.verify(operation.token, operation.via)
         except Problem:
             if operation.via == "bearer" and (operation.action is None or not operation.action.public):
                 self.limiter.check("general", None, operation.exchange.group)

@@ -44,7 +44,7 @@ class Reading:
         if permit.refused:
             self._core.authority.require(permit, operation.caller, info if one else None)
         if permit.closed:
-            _refuse_closed(info, plan, permit)
+            refuse_closed(info, plan, permit)
         return permit
 
     def find(self, operation: Operation, permit: Permit) -> Result | None:
@@ -278,7 +278,7 @@ def _public(operation: Operation, permit: Permit) -> bool:
     return permit.always and not permit.masked and not operation.query.expand
 
 
-def _refuse_closed(info: ResourceInfo, query: Query, permit: Permit) -> None:
+def refuse_closed(info: ResourceInfo, query: Query, permit: Permit) -> None:
     """What only some records show may be asked for, and is null elsewhere; finding records by it would tell it."""
     closed = permit.closed
     used = {item.field for item in query.filters} | {name for name, _ in query.sort}

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ramet.access.deciding import decides
 from ramet.changes.change import Kind, Position
 from ramet.data.store import Entry, Transaction
 from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
@@ -116,11 +117,16 @@ class Writing:
         if info.hooks_for("before", "update") or (match is not None and len(match) != 1):
             return await self._update_by_record(tx, info, record_id, values, caller, permit, match)
         statement = self._core.writes[info.name].update((*values, "updated_at"), permit.guard, match is not None)
+        before = None
+        if decides(self._core.authority.deciding[info.name], values):
+            before = await self.full_row(tx, info, record_id, permit)
         rows = await tx.fetch(statement, self._bound(info, record_id, values, permit, match))
         if not rows:
             raise await self._why_not(tx, info, record_id, caller, match)
         if not permit.reads_fields.isdisjoint(values):
             await self._verify(tx, info, record_id, permit)
+        if before is not None:
+            await self.log(tx, info, "before", before)
         await self.log(tx, info, "updated", rows[0])
         return rows[0]
 
@@ -136,6 +142,7 @@ class Writing:
             or info.hooks_for("before", "update")
             or (match is not None and len(match) != 1)
             or not permit.reads_fields.isdisjoint(values)
+            or decides(self._core.authority.deciding[info.name], values)
             or any(values.get(name) is not None for name in info.references)
         ):
             return None
@@ -178,6 +185,8 @@ class Writing:
             raise Problem("version_mismatch")
         if not permit.reads_fields.isdisjoint(changed):
             await self._verify(tx, info, before[0], permit)
+        if decides(self._core.authority.deciding[info.name], changed):
+            await self.log(tx, info, "before", before)
         await self.log(tx, info, "updated", rows[0])
         return rows[0]
 

@@ -10,5 +10,6 @@ async def test_strangers_see_nothing() -> None:
 from ramet.testing.answer import Answer
 from ramet.testing.client import PASSWORD, Caller, Client
 from ramet.testing.clock import Clock
+from ramet.testing.watching import Event, Events
 
-__all__ = ["PASSWORD", "Answer", "Caller", "Client", "Clock"]
+__all__ = ["PASSWORD", "Answer", "Caller", "Client", "Clock", "Event", "Events"]

@@ -40,11 +40,9 @@ class Life:
             raise RuntimeError(answer["message"])
 
 
-async def exchange(
-    app: Application, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
-) -> Answer:
-    """One request and its answer."""
-    scope = {
+def scope_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """A request as a server describes it."""
+    return {
         "type": "http",
         "method": method,
         "path": path,
@@ -54,12 +52,24 @@ async def exchange(
         "client": ("127.0.0.1", 50_000),
         "root_path": "",
     }
+
+
+async def exchange(
+    app: Application, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Answer:
+    """One request and its answer."""
+    scope = scope_of(method, path, query, headers)
     if body:
         scope["headers"] = [*scope["headers"], (b"content-length", str(len(body)).encode())]
     sent: list[Any] = []
 
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()  # as a server does, for a client that stays
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -18,6 +18,7 @@ from ramet.settings import Settings
 from ramet.testing.answer import Answer
 from ramet.testing.asgi import Life, exchange
 from ramet.testing.clock import Clock
+from ramet.testing.watching import Events
 
 PASSWORD = "correct horse battery staple"
 PREFIX = "/api/v1/"
@@ -51,6 +52,18 @@ class Caller:
 
     async def delete(self, path: str, **headers: str) -> Answer:
         return await self.request("DELETE", path, headers=headers)
+
+    def watch(
+        self, resource: str, query: Mapping[str, object] | None = None, *, last_event_id: str = "", **headers: str
+    ) -> Events:
+        """Subscribes to a resource, by its address, with filters: `async with ada.watch("tasks") as events: ...`."""
+        asked = {"resource": resource, **{name: str(value) for name, value in (query or {}).items()}}
+        sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
+        if last_event_id:
+            sent["last-event-id"] = last_event_id
+        if self.token:
+            sent.setdefault("authorization", f"Bearer {self.token}")
+        return Events(self.app, PREFIX + "events", urlencode(asked), sent)
 
     async def request(
         self,

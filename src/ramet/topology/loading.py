@@ -12,20 +12,23 @@ from typing import Any, Protocol
 from ramet.errors import DeclarationError
 from ramet.settings import Settings
 
-_NEEDED = ("prepare", "configure", "startup", "shutdown", "__rsgi__")
+_NEEDED = ("prepare", "configure", "startup", "drain", "shutdown", "__rsgi__")
 
 
 class Application(Protocol):
-    """What a topology runs. Each process calls `prepare`, `configure`, `startup`, and at the end `shutdown`."""
+    """What a topology runs. Each process calls `prepare`, `configure`, `startup`, at its end `drain`, `shutdown`."""
 
     draining: bool
-    """Set when the process is told to stop: readiness answers 503 from then on, and long streams should end."""
+    """Whether it has been told that the process is stopping: readiness answers 503 from then on."""
 
     def prepare(self, settings: Settings, revision: str = "", /) -> bool:
         """Whether the database has the declared schema, made now when it is new, and its newest migration."""
 
     def configure(self, settings: Settings) -> None: ...
     async def startup(self) -> None: ...
+    async def drain(self) -> None:
+        """Says that the process is stopping, and ends long streams while requests are still answered."""
+
     async def shutdown(self) -> None: ...
     async def __rsgi__(self, scope: Any, protocol: Any) -> None: ...
 

@@ -54,6 +54,9 @@ class Plain:
             tell("starting")
             await asyncio.Event().wait()
 
+    async def drain(self) -> None:
+        self.draining = True
+
     async def shutdown(self) -> None:
         if "slow-stop" in self.faults:
             await asyncio.Event().wait()

@@ -51,7 +51,8 @@ class Server:
         if self.failing:
             raise OSError("no")
         new = [] if seen is None else [row for row in self.rows if not seen.shows(row.xid)]
-        return Poll(self.snapshot(), self.timeline, None if self.overfull else sorted(new, key=lambda row: row.seq))
+        found = None if self.overfull else sorted(new, key=lambda row: row.seq)
+        return Poll(self.snapshot(), self.timeline, found, 0)
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         for row in self.rows:
@@ -192,6 +193,27 @@ async def test_every_copy_is_made_anew_when_rows_may_have_been_missed(missed: st
     server.commit(server.begin())
     await feed.poll()
     assert copy.seen == [0, 8]
+
+
+async def test_confirmed_subscribers_are_given_what_the_log_tells_each_once_own_changes_too() -> None:
+    server = Server()
+    feed, copy, _ = await following(server)
+    told: list[tuple[int, str]] = []
+
+    def apply(changes: Sequence[Change]) -> None:
+        told.extend((change.xid, feed.place.mark(change.seq)) for change in changes)
+
+    feed.subscribe(apply, confirmed=True)
+    before = feed.mark
+    other, own = server.begin(), server.begin()
+    feed.applied(own, server.commit(own))
+    assert (copy.seen, told) == ([own], []), "its own change waits for those that ended before it"
+    server.commit(other)
+    await feed.catch_up()
+    await feed.catch_up()
+    assert copy.seen == [own, other]
+    assert [xid for xid, _ in told] == [other, own]
+    assert len({before, feed.mark, *(mark for _, mark in told)}) == 4
 
 
 async def test_a_hint_makes_a_look_come_at_once_and_own_commits_hint_others() -> None:

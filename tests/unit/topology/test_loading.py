@@ -18,6 +18,7 @@ class App:
     def prepare(self, settings, revision=""): return True
     def configure(self, settings): pass
     async def startup(self): pass
+    async def drain(self): self.draining = True
     async def shutdown(self): pass
     async def __rsgi__(self, scope, protocol): pass
 

@@ -11,6 +11,8 @@ from typing import Any
 from ramet.changes.change import Change
 from ramet.changes.follower import Poll
 from ramet.changes.snapshot import Snapshot, parse_snapshot
+from ramet.changes.source import Missed
+from ramet.changes.span import Span, parse_mark
 from ramet.data.postgres.connection import TIMELINE, Link, open_link
 from ramet.data.postgres.pool import Pool
 
@@ -32,17 +34,28 @@ _NEXT = (
     f"SELECT {_COLUMNS} FROM ramet_changes c WHERE {_UNSEEN.format(1, 2)} AND c.seq > $3"
     " AND pg_visible_in_snapshot(c.xid, $4::text::pg_snapshot) ORDER BY c.seq LIMIT $5"
 )
+# The row from before an update goes with it: rows of one transaction need not stand side by side.
+_MISSED = (
+    f"SELECT {_COLUMNS}, b.seq, b.version, b.owner, b.record FROM ramet_changes c LEFT JOIN ramet_changes b"
+    " ON c.kind = 'updated' AND b.xid = c.xid AND b.kind = 'before' AND b.resource = c.resource"
+    " AND b.record_id = c.record_id AND b.version = c.version - 1"
+    f" WHERE {_UNSEEN.format(1, 2)} AND c.seq > $3 AND c.kind <> 'before'"
+    " AND pg_visible_in_snapshot(c.xid, $4::text::pg_snapshot) ORDER BY c.seq LIMIT $5"
+)
 _RECENT = (
     f"SELECT {_COLUMNS} FROM ramet_changes c WHERE c.at >= $1 AND c.resource = ANY ($2::text[]) AND c.seq > $3"
     f" ORDER BY c.seq LIMIT {PAGE}"
 )
 _NOTHING = Snapshot(1, 1, frozenset())
+SKEW = 300.0
+"""Seconds by which clocks may differ, and transactions may last, for marks to be known as older than what is kept."""
 
 
 class PostgresChanges:
     """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds.
 
-    `mark` is told when a look began, on the monotonic clock, and how far the write-ahead log had come then.
+    `incarnation` is to be set before marks are read. `mark` is told when a look began, on the monotonic clock, and how
+    far the write-ahead log had come then.
     """
 
     def __init__(
@@ -66,6 +79,7 @@ class PostgresChanges:
         self._link: Link | None = None
         self._wake: Callable[[], None] | None = None
         self._looked = self._before = now()
+        self.incarnation = ""
 
     async def poll(self, seen: Snapshot | None) -> Poll:
         """As in `ramet.changes.follower`."""
@@ -85,7 +99,7 @@ class PostgresChanges:
         snapshot, timeline, place = rows[0][:3]
         self._mark(began, place)
         new = [] if seen is None else [Change(*row[3:]) for row in rows if row[3] is not None]
-        return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None)
+        return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None, now)
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         """As in `ramet.changes.follower`."""
@@ -110,6 +124,28 @@ class PostgresChanges:
         rows = await self._pool.read(_NEXT, (*_beyond(parse_snapshot(old)), int(seq or 0), new, limit))
         changes = list(starmap(Change, rows))
         return changes, new if len(changes) < limit else f"{old} {new} {changes[-1].seq}"
+
+    async def replay(self, mark: str, limit: int) -> Missed | None:
+        """As in `ramet.changes.source`."""
+        given, now = parse_mark(mark), self._now()
+        if given is None or given.incarnation != self.incarnation or self._is_old(given.at, now):
+            return None
+        snapshot, timeline, _ = (await self._pool.read(_NOW, ()))[0]
+        head = parse_snapshot(snapshot)
+        if given.timeline != timeline or max(given.old.high, given.new.high if given.new else 0) > head.high:
+            return None
+        span = Span(given.incarnation, timeline, given.at, given.old, given.new or head)
+        rows = await self._pool.read(_MISSED, (*_beyond(span.old), given.seq, str(span.new), limit))
+        changes = [change for row in rows for change in _with_before(row)]
+        if len(rows) == limit:
+            return Missed(changes, span, span.mark(changes[-1].seq), more=True)
+        if given.new is not None:
+            return Missed(changes, span, span.end, more=True)
+        return Missed(changes, span, Span(given.incarnation, timeline, now, head, head).end, more=False)
+
+    def _is_old(self, at: int, now: int) -> bool:
+        """Whether rows written after a time may have been trimmed."""
+        return now - at > (self._retention - min(SKEW, self._retention / 2)) * 1e6
 
     async def hint(self) -> None:
         """After the commit and outside its transaction, where notifying would take a lock of the whole server."""
@@ -146,6 +182,16 @@ class PostgresChanges:
     def _told(self, driver: Any, pid: int, channel: str, payload: object) -> None:
         if self._wake is not None and pid != driver.get_server_pid():
             self._wake()
+
+
+def _with_before(row: Sequence[Any]) -> list[Change]:
+    """A row of `_MISSED` as one or two changes."""
+    change = Change(*row[:9])
+    seq, version, owner, record = row[9:]
+    if seq is None:
+        return [change]
+    place = (change.at, change.resource, change.record_id)
+    return [Change(seq, *place, "before", version, owner, record, change.xid), change]
 
 
 def _beyond(seen: Snapshot) -> tuple[str, list[str]]:

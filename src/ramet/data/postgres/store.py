@@ -85,6 +85,7 @@ class PostgresStore:
         try:
             await self._check_schema()
             self.incarnation = await self.fact("incarnation", lambda: secrets.token_hex(4))
+            self.changes.incarnation = self.incarnation
         except Problem as problem:
             await self._pool.close()
             what = type(problem.__cause__).__name__

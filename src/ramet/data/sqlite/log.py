@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import starmap
 from pathlib import Path
 
-from ramet.changes.change import Change
+from ramet.changes.change import Change, Position, parse_position
+from ramet.changes.source import Missed
 from ramet.data.sqlite.reader import Reader
 from ramet.data.sqlite.wal_index import WalIndex
 
@@ -29,8 +30,9 @@ class SqliteChanges:
     Where that cannot be mapped, `PRAGMA data_version` on the reading connection says the same, at more cost.
     """
 
-    def __init__(self, reader: Reader, path: Path) -> None:
+    def __init__(self, reader: Reader, path: Path, incarnation: str) -> None:
         self._reader = reader
+        self._incarnation = incarnation
         self._execute = reader.execute
         self._version: object = None
         self._index: WalIndex | None = None
@@ -63,6 +65,24 @@ class SqliteChanges:
 
     def head(self) -> int:
         return int(self._reader.fetch_now(_HEAD)[0][0])
+
+    def mark(self, seq: int) -> str:
+        return str(Position(self._incarnation, seq))
+
+    async def replay(self, mark: str, limit: int) -> Missed | None:
+        """As in `ramet.changes.source`."""
+        place = parse_position(mark)
+        if place is None or place.incarnation != self._incarnation:
+            return None
+        head = self.head()
+        if place.seq > head:
+            return None
+        rows = self.after(place.seq, limit)
+        last = place.seq + len(rows)
+        # A place without a row stands for trimmed rows, or for a database that was changed underneath.
+        whole = not rows or rows[-1].seq == last
+        more = len(rows) == limit
+        return Missed(rows, self, self.mark(last), more) if whole and (more or last >= head) else None
 
     def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
         head = self.head()

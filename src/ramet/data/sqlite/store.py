@@ -53,7 +53,7 @@ class SqliteStore:
         connection.set_busy_timeout(0)
         report = Report(observer, settings.slow_query)
         self.reader = Reader(path, settings.read_steps, report)
-        self.changes = SqliteChanges(self.reader, path)
+        self.changes = SqliteChanges(self.reader, path, self.incarnation)
         self.feed = OrderedFeed(self.changes, self.incarnation)
         self.writer = Writer(
             connection,

@@ -19,6 +19,7 @@ REQUEST_HEADERS = (
     "idempotency-key",
     "if-match",
     "if-none-match",
+    "last-event-id",
     "ramet-position",
     "traceparent",
     "tracestate",

@@ -52,6 +52,15 @@ class Waiting:
             return document(200, {"status": "alive"})
         return render(Problem("unavailable", "The database cannot be used yet.", retry_after=PAUSE))
 
+    async def rsgi(self, scope: Any, protocol: Any) -> None:
+        """Refuses a WebSocket."""
+        protocol.close(503)
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        """The same over ASGI: 1013 means to try again later."""
+        await receive()
+        await send({"type": "websocket.close", "code": 1013})
+
     async def _try(self) -> bool:
         try:
             await self._open()

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from ramet.errors import Problem
-from ramet.identity import cookies
 from ramet.interfaces.http.conditional import parse_etags
 from ramet.interfaces.http.cors import Cors
+from ramet.interfaces.http.credentials import Credentials
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
 from ramet.interfaces.rest.account import Accounts
 from ramet.interfaces.rest.answers import Answers
@@ -44,6 +44,7 @@ class Rest:
         queries: Queries,
         answers: Answers,
         cors: Cors,
+        credentials: Credentials,
         accounts: Accounts,
         repeats: Repeats,
         in_flight: InFlight,
@@ -64,8 +65,7 @@ class Rest:
         self.at_once = repeats.at_once
         self._plain = plain
         self._vital = vital
-        public = cookies.parse_origin(settings.public_url.rstrip("/"))
-        self._own_origins = set() if public is None else {public}
+        self._credentials = credentials
 
     async def __call__(self, request: Request) -> Response:
         """Answers one request and tells what became of it. Never raises for what a caller sent."""
@@ -120,7 +120,7 @@ class Rest:
         header = request.header
         operation = Operation(kind=target.kind, name=target.name, info=target.info, action=target.action, id=record_id)
         operation.exchange = exchange = Exchange(address.address, address.group)
-        self._identify(request, operation)
+        self._credentials.identify(request, operation, request.method)
         kind = target.kind
         if kind == "list" or kind == "get":
             operation.query = self._queries.read(target.info, request.query, kind == "get")
@@ -134,7 +134,7 @@ class Rest:
         exchange.cookies = header("cookie")
         exchange.agent = header("user-agent") or ""
         if kind == "action":
-            exchange.same_origin = not self._cross_site(request)
+            exchange.same_origin = not self._credentials.cross_site(request, request.method)
         if_match = header("if-match")
         if if_match is not None:
             operation.match = _match(if_match)
@@ -157,48 +157,14 @@ class Rest:
         self._in_flight.resume(address.address)
         return body
 
-    def _identify(self, request: Request, operation: Operation) -> None:
-        """Finds the token: a header wins over a cookie, and a cookie only counts on our own pages.
-
-        So it is with the position that the caller has seen, though nobody gains by another's.
-        """
-        operation.after = request.header("ramet-position") or ""
-        authorization = request.header("authorization")
-        if authorization is not None:
-            scheme, _, token = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise Problem("invalid_token", "Authorization takes `Bearer <access token>`.")
-            operation.token = token.strip()
-            return
-        cookie = request.header("cookie")
-        if cookie is None:
-            return
-        access, refresh = cookies.read(cookie)
-        if access is None and refresh is None:
-            return
-        if self._cross_site(request):
-            raise Problem("cross_site")
-        operation.exchange.browser = True
-        operation.after = operation.after or cookies.read_position(cookie)
-        operation.token, operation.via = access, "cookie"
-
-    def _cross_site(self, request: Request) -> bool:
-        """Whether another site may have made a browser send this request."""
-        header = request.header
-        return cookies.cross_site(
-            request.method,
-            header("sec-fetch-site"),
-            header("origin"),
-            header("host"),
-            request.scheme,
-            self._cors.origins | self._own_origins,
-        )
-
     async def _answer_other(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
         plain = self._plain.get(request.path)
         if plain is not None:
             done.operation = request.path
             if request.method not in ("GET", "HEAD"):
+                preflight = self._cors.preflight(request, ("GET", "HEAD"))
+                if preflight is not None:
+                    return preflight
                 raise Problem("method_not_allowed", headers=[("allow", "GET, HEAD")])
             return await plain(request)
         if request.path == BATCH:
@@ -241,7 +207,7 @@ class Rest:
         batch = read_batch(await self._body(request, address), self._settings.batch_limit)
         carrier = Operation(kind="action", name="batch", info=next(iter(self._routes)).info)
         carrier.exchange = Exchange(address.address, address.group)
-        self._identify(request, carrier)
+        self._credentials.identify(request, carrier, request.method)
         operations: list[Operation | Problem] = []
         for number, part in enumerate(batch.operations):
             try:

@@ -13,6 +13,7 @@ from ramet.operations.operation import Kind
 
 PREFIX = "/api/v1"
 BATCH = f"{PREFIX}/batch"
+EVENTS = f"{PREFIX}/events"
 _COLLECTION: tuple[tuple[str, str, Kind], ...] = (("GET", "list", "list"), ("POST", "create", "create"))
 _RECORD: tuple[tuple[str, str, Kind], ...] = (
     ("GET", "get", "get"),

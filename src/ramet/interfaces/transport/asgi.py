@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ramet.errors import Problem
 from ramet.interfaces.http.problems import render
+from ramet.interfaces.transport.outlet import QueuedOutlet, StreamResponse
 from ramet.interfaces.transport.request import (
     BODY_TIMEOUT,
     DISCARD_LIMIT,
@@ -115,7 +116,10 @@ async def serve_asgi(handler: Handler, scope: AsgiScope, receive: Receive, send:
     except Exception:
         _log.exception("unhandled error in %s %s", scope["method"], scope["path"])
         response = render(Problem("internal"))
-    await send_response(response, send, head=scope["method"] == "HEAD")
+    if isinstance(response, StreamResponse):
+        await send_stream(response, receive, send)
+    else:
+        await send_response(response, send, head=scope["method"] == "HEAD")
 
 
 async def send_response(response: Response, send: Send, *, head: bool = False) -> None:
@@ -127,6 +131,32 @@ async def send_response(response: Response, send: Send, *, head: bool = False) -
     await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
+async def send_stream(response: StreamResponse, receive: Receive, send: Send) -> None:
+    """Send an answer without end, until it ends or the client leaves."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+
+    async def write(data: bytes) -> None:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    outlet = QueuedOutlet(write, lambda: None)
+    leaving = asyncio.ensure_future(left(receive))
+    try:
+        await response.begin(outlet)
+        await asyncio.wait({leaving, outlet.done}, return_when=asyncio.FIRST_COMPLETED)
+        if outlet.done.done() and not leaving.done():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        leaving.cancel()
+        outlet.lost()
+
+
+async def left(receive: Receive) -> None:
+    """Returns when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
 class AsgiApp:
     """An ASGI application of a handler, with its start and stop.
 
@@ -135,8 +165,13 @@ class AsgiApp:
     """
 
     def __init__(
-        self, handler: Handler, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
+        self,
+        handler: Handler,
+        startup: Callable[[], Awaitable[None]],
+        shutdown: Callable[[], Awaitable[None]],
+        sockets: Callable[[], AsgiApplication] | None = None,
     ) -> None:
+        self._sockets = sockets
         self._handler = handler
         self._startup = startup
         self._shutdown = shutdown
@@ -151,6 +186,10 @@ class AsgiApp:
             await serve_asgi(self._handler, scope, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
+        elif self._sockets is not None:
+            if not self._started:
+                await self._start()
+            await self._sockets()(scope, receive, send)
         else:
             await receive()
             await send({"type": "websocket.close", "code": 1000})

@@ -18,7 +18,8 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public,
 
 from ramet.interfaces.transport.asgi import AsgiApplication, AsgiScope, Message, Receive, Send
 from ramet.interfaces.transport.lifespan import Lifespan
-from ramet.interfaces.transport.rsgi import RsgiProtocol, RsgiScope, RsgiStream
+from ramet.interfaces.transport.rsgi import RsgiProtocol, RsgiScope
+from ramet.interfaces.transport.rsgi_outlet import RsgiStream
 
 _log = logging.getLogger("ramet.transport")
 

@@ -18,6 +18,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public,
 from ramet.errors import Problem
 from ramet.interfaces.http.problems import render
 from ramet.interfaces.transport.deadline import Deadline
+from ramet.interfaces.transport.outlet import StreamResponse
 from ramet.interfaces.transport.request import (
     BODY_TIMEOUT,
     DISCARD_LIMIT,
@@ -32,6 +33,7 @@ from ramet.interfaces.transport.request import (
     plain_address,
     too_large,
 )
+from ramet.interfaces.transport.rsgi_outlet import RsgiOutlet, RsgiStream
 
 _log = logging.getLogger("ramet.transport")
 _deadline = Deadline(BODY_TIMEOUT)
@@ -59,12 +61,6 @@ class RsgiScope(Protocol):
 
     @property
     def headers(self) -> RsgiHeaders: ...
-
-
-class RsgiStream(Protocol):
-    """An answer under way; it ends when this object is dropped. It queues without bound: nothing here ever waits."""
-
-    def send_bytes(self, data: bytes, /) -> Awaitable[None]: ...
 
 
 class RsgiProtocol(Protocol):
@@ -116,6 +112,11 @@ class RsgiRequest:
         self.flaw = inspect(self.path, self.query, items, repeated)
         if self.flaw is None and "host" not in self._fields and self._scope.http_version == "1.1":
             self.flaw = Problem("bad_request", "HTTP/1.1 requests need a `host` header.")
+
+    @property
+    def client(self) -> str:
+        """The other end of the connection, as ADDRESS:PORT."""
+        return self._scope.client
 
     @property
     def peer(self) -> str:
@@ -207,4 +208,8 @@ async def _serve(handler: Handler, request: RsgiRequest, protocol: RsgiProtocol)
     except Exception:
         _log.exception("unhandled error in %s %s", request.method, request.path)
         response = render(Problem("internal"))
+    if response.__class__ is StreamResponse:
+        stream = protocol.response_stream(response.status, response.headers)
+        await response.begin(RsgiOutlet(stream, request.client))
+        return
     protocol.response_bytes(response.status, response.headers, response.body)

@@ -116,7 +116,7 @@ class _Process:
         serving = asyncio.ensure_future(server.serve(run_worker))  # type: ignore[arg-type]  # it is awaited
         self._ready(url)
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
-        self._app.draining = True
+        await self._drain()
         server.stop()  # type: ignore[no-untyped-call]  # granian does not annotate it
         in_time = await self._finish(serving)
         try:
@@ -127,6 +127,14 @@ class _Process:
             in_time = False
         if not in_time:
             _leave(0)  # granian's threads still hold connections, and would go on after the interpreter
+
+    async def _drain(self) -> None:
+        """Long streams end before the server stops: it would drop WebSockets without a word."""
+        try:
+            async with asyncio.timeout(self._settings.stop_timeout):
+                await self._app.drain()
+        except TimeoutError:
+            say("Streams did not end in time and were left.")
 
     async def _finish(self, serving: asyncio.Future[None]) -> bool:
         """Wait for what is in flight, at most `stop_timeout`; whether all connections have ended."""

@@ -9,10 +9,11 @@ from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.identity import cookies
 from ramet.interfaces.rest.openapi import parameters, responses
 from ramet.interfaces.rest.openapi.batch import batch_operation
+from ramet.interfaces.rest.openapi.events import events_operation
 from ramet.interfaces.rest.openapi.operations import Operations
 from ramet.interfaces.rest.openapi.schemas import JSON_VALUE, Schema, resource_schemas
 from ramet.interfaces.rest.openapi.service import service_paths
-from ramet.interfaces.rest.routes import BATCH, Routes
+from ramet.interfaces.rest.routes import BATCH, EVENTS, Routes
 from ramet.operations.authority import Authority
 from ramet.settings import Settings
 
@@ -36,6 +37,7 @@ def openapi_document(
         paths.setdefault(target.path, {})[target.method.lower()] = operations.describe(target)
     batch, batch_schemas = batch_operation(routes, settings.batch_limit)
     paths[BATCH] = {"post": batch}
+    paths[EVENTS] = {"get": events_operation(catalog)}
     paths.update(service_paths(settings.metrics))
     schemas.update(batch_schemas)
     return {

@@ -1,0 +1,32 @@
+"""While the database cannot be used a WebSocket is refused, over either interface, and told to come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ramet.errors import Unready
+from ramet.interfaces.pages.waiting import Waiting
+
+
+async def unready() -> None:
+    raise Unready("no")
+
+
+async def test_a_websocket_is_refused_until_the_application_is_open() -> None:
+    waiting = Waiting(unready)
+    closed: list[int] = []
+    sent: list[dict[str, Any]] = []
+
+    class Protocol:
+        close = staticmethod(closed.append)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await waiting.rsgi(None, Protocol())
+    await waiting.asgi({}, receive, send)
+    assert closed == [503]
+    assert sent == [{"type": "websocket.close", "code": 1013}]
