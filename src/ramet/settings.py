@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_limit: Annotated[int, _s("Most operations in one batch request.")] = 100
     page_limit: Annotated[int, _s("Most records in one page.")] = 100
     request_timeout: Annotated[float, _s("Longest time for one operation.")] = 30.0
+    take_turns: Annotated[bool, _s("Whether woken threads wait for the running one (SCHED_BATCH): more requests a second, some ms later beside other load.")] = True
     stop_timeout: Annotated[float, _s("How long a stopping process waits for work in flight.")] = 30.0
     idle_timeout: Annotated[
         float, _s("How long a connection may be idle or send headers; more than the load balancer's own idle time.")
@@ -66,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_wait: Annotated[float, _s("How long a statement waits for one of them, or for a new one to be opened.")] = 5.0
     max_staleness: Annotated[float, _s("Age beyond which a process on a database server answers from no cache until it has seen the change log again.")] = 1.0
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
-    record_cache_size: Annotated[int, _s("Bytes of records' JSON kept to spare encoding them anew; asked of by version only, so never stale.")] = 8_388_608
+    record_cache_size: Annotated[int, _s("Bytes of records' JSON kept for a second, to spare encoding anew what has the same version; 0 keeps nothing.")] = 8_388_608
     follow_interval: Annotated[float, _s("How often a process looks at the change log while nothing else makes it look.")] = 0.05
     changes_retention: Annotated[float, _s("How long the change log is kept.")] = 86_400.0
     idempotency_retention: Annotated[float, _s("How long an Idempotency-Key is remembered.")] = 86_400.0

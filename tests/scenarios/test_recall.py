@@ -173,3 +173,48 @@ async def test_kept_records_are_those_of_their_own_caller_and_of_the_present(cli
     await ann.delete(f"drafts/{drafts[1]['id']}")
     assert [(found["text"], found["version"]) for found in (await ann.get("drafts?sort=text")).items] == [("zero", 2)]
     assert (await ann.get(f"drafts/{drafts[1]['id']}")).status == 404
+
+
+async def test_a_known_create_is_checked_counted_and_answered_like_any_other() -> None:
+    async with Client(App(resources=[Draft]), limits=True, limit_caller="8/60") as client:
+        ann = await client.sign_up("ann")
+        first = await ann.post("drafts", {"text": "one"})
+        known = await ann.post("drafts", {"text": "two"})
+        assert known.headers["server-timing"].startswith("execute;")
+        assert first.headers.keys() == known.headers.keys()
+        assert known.headers["location"] == f"/api/v1/drafts/{known.ok()['id']}"
+        assert (known.status, known.headers["etag"]) == (201, '"1"')
+        wrong = await ann.post("drafts", {"text": 3, "extra": 1})
+        assert (wrong.status, {fault["pointer"] for fault in wrong.json["errors"]}) == (422, {"/text", "/extra"})
+        assert (
+            await ann.request("POST", "/api/v1/drafts", json={"text": "x"}, headers={"content-type": "a/b"})
+        ).status == 415
+        remaining = [int(answer.headers["ratelimit"].split("r=")[1].split(";")[0]) for answer in (first, known, wrong)]
+        assert remaining == [7, 6, 5]
+        for _ in range(4):
+            await ann.post("drafts", {"text": "more"})
+        assert (await ann.post("drafts", {"text": "late"})).status in (201, 429)
+        assert (await ann.post("drafts", {"text": "too many"})).code == "rate_limited"
+
+
+async def test_a_known_create_ends_with_its_session(client: Client) -> None:
+    ann = await client.sign_up("ann")
+    for _ in range(3):
+        assert (await ann.post("drafts", {"text": "one"})).status == 201
+    await ann.post("auth/sign-out")
+    assert (await ann.post("drafts", {"text": "late"})).code == "session_ended"
+    again = await client.sign_in("ann@example.com")
+    assert len((await again.get("drafts")).items) == 3
+
+
+async def test_a_read_that_the_pipeline_must_finish_counts_once() -> None:
+    async with Client(App(resources=[Draft]), limits=True) as client:
+        ann = await client.sign_up("ann")
+        path = f"drafts/{(await ann.post('drafts', {'text': 'one'})).ok()['id']}"
+        for _ in range(3):
+            before = await ann.get(path)
+        await ann.delete(path)
+        gone = await ann.get(path)
+        assert gone.status == 404
+        left = [int(answer.headers["ratelimit"].split("r=")[1].split(";")[0]) for answer in (before, gone)]
+        assert left[0] - left[1] == 2  # the deletion and the read

@@ -1,86 +1,65 @@
-"""The JSON of single records, each with its version: a follower of the log, asked only by who knows the version.
+"""The JSON of single records, each with its version, for as long as a burst of reads: a follower of the log.
 
 A read takes from the database which records there are and at which versions, and what is kept of a record only if it
-is of that very version. So nothing here can make an answer stale; it spares fetching and encoding what has not changed.
-Bounded by bytes, in two generations: what is used moves to the recent one, and when that holds half of what is allowed
-the older one is dropped. That keeps what is in use without any bookkeeping on a hit.
+is of that very version. What is kept was read and encoded by this process within the last `LIFE` seconds, with nothing
+logged of the record since. So even a change past Ramet that leaves a version as it was shows within that time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ramet.changes.change import Change
 
 ENTRY_OVERHEAD = 300
-Kept = tuple[int, bytes]
-
-
-class Shelf:
-    """The records of one resource: `recent` and `older` by id, each a version and JSON."""
-
-    __slots__ = ("_records", "older", "recent")
-
-    def __init__(self, records: Records) -> None:
-        self._records = records
-        self.recent: dict[str, Kept] = {}
-        self.older: dict[str, Kept] = {}
-
-    def find(self, record_id: str) -> Kept | None:
-        """What is kept of a record, whatever its version."""
-        kept = self.recent.get(record_id)
-        if kept is None:
-            kept = self.older.pop(record_id, None)
-            if kept is not None:
-                self.put(record_id, *kept)
-        return kept
-
-    def put(self, record_id: str, version: int, json: bytes) -> None:
-        self._records.make_room(len(json) + ENTRY_OVERHEAD)
-        self.recent[record_id] = version, json
-
-    def drop(self, record_id: str) -> None:
-        self.recent.pop(record_id, None)
-        self.older.pop(record_id, None)
+LIFE = 1.0
+Shelf = dict[str, tuple[int, bytes]]
+"""The records of one resource by id, each a version and JSON."""
 
 
 class Records:
-    """The shelves of all resources, together of at most `capacity` bytes; with 0 nothing is kept."""
+    """The shelves of all resources, together of at most `capacity` bytes; with 0 there are none.
 
-    def __init__(self, capacity: int, resources: Sequence[str]) -> None:
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, capacity: int, resources: Sequence[str], clock: Callable[[], float]) -> None:
         self.capacity = capacity
-        self._used = self._older = 0
-        self._shelves = {name: Shelf(self) for name in resources} if capacity else {}
+        self.bytes = 0
+        self._clock = clock
+        self._ends = 0.0
+        self._shelves: dict[str, Shelf] = {name: {} for name in resources} if capacity else {}
 
     def shelf(self, resource: str) -> Shelf | None:
+        """What is kept of a resource; None when nothing ever is. Ask `fresh` before each use."""
         return self._shelves.get(resource)
 
-    def make_room(self, size: int) -> None:
-        """Counts `size` bytes; when they are too many the recent generation becomes the older one."""
-        if self._used + size > self.capacity // 2:
-            for shelf in self._shelves.values():
-                shelf.older, shelf.recent = shelf.recent, {}
-            self._used, self._older = 0, self._used
-        self._used += size
+    def fresh(self) -> None:
+        """Forgets what has been kept for long enough."""
+        now = self._clock()
+        if now >= self._ends:
+            self.clear()
+            self._ends = now + LIFE
+
+    def put(self, shelf: Shelf, record_id: str, version: int, json: bytes) -> None:
+        """Keeps a record as it was just read, if it is not too large a part of what may be kept."""
+        size = len(json) + ENTRY_OVERHEAD
+        if size > self.capacity // 8:
+            return
+        if self.bytes + size > self.capacity:
+            self.clear()
+        self.bytes += size
+        shelf[record_id] = version, json
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Takes committed changes, in order, more than once if need be."""
+        """Forgets the records of committed changes."""
         for change in changes:
             shelf = self._shelves.get(change.resource)
-            if shelf is None:
-                continue
-            if change.kind == "deleted" or change.record is None:
-                shelf.drop(change.record_id)
-            else:
-                shelf.put(change.record_id, change.version, change.record)
+            if shelf:
+                shelf.pop(change.record_id, None)
 
     def clear(self) -> None:
         """Forgets everything."""
         for shelf in self._shelves.values():
-            shelf.recent, shelf.older = {}, {}
-        self._used = self._older = 0
-
-    @property
-    def bytes(self) -> int:
-        """What is kept takes about so much; records that were replaced count until their generation is dropped."""
-        return self._used + self._older
+            shelf.clear()
+        self.bytes = 0

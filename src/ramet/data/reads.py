@@ -32,6 +32,10 @@ class ListPlan(msgspec.Struct):
     keys: tuple[int, ...]
     width: int
 
+    def wire(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """One encodable object a row."""
+        return self.shape.wire([row[: self.width] for row in rows] if self.width else rows)
+
 
 class Guard(msgspec.Struct, frozen=True):
     """What a caller's access adds to a statement: a condition (None for all), and fields to leave out or null.

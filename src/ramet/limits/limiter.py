@@ -70,6 +70,12 @@ class Limiter:
             self._refuse(counter.policy, decision, address)
         return allowance or Allowance(counter.policy, decision)
 
+    def uncount(self, caller_id: str | None, address: str) -> None:
+        """Takes back what a general `check` has just counted: whoever carries on counts the request again."""
+        if self._enforced:
+            counter, subject = (self._address, address) if caller_id is None else (self._caller, caller_id)
+            counter.give_back(subject, self._clock_ns())
+
     def check_account(self, account: str, address: str) -> None:
         """Count a sign-in to `account` (its normalised e-mail, existing or not) that is about to be verified.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any, TypeVar
 
 import uuid_utils
@@ -50,7 +51,7 @@ class Core:
         self.feed = feed
         self.near = near
         kept = settings.record_cache_size if store.inline else 0
-        self.records = Records(kept, [info.name for info in catalog])
+        self.records = Records(kept, [info.name for info in catalog], monotonic)
         feed.subscribe(self.records.apply, self.records.clear)
         self.authority = authority
         self.cursors = cursors

@@ -26,8 +26,9 @@ from ramet.operations.handlers import Handlers
 from ramet.operations.operation import Operation, Result
 
 REMEMBERED = 4_096
-LONGEST = 2_048
-"""Characters of the words of a request that is remembered."""
+LONGEST = 1_536
+MOST_VALUES = 32
+"""Characters of the words of a request that is remembered, and values of its statement."""
 Words = tuple[str | None, ...]
 M = TypeVar("M")
 
@@ -75,6 +76,7 @@ class Recall:
         self.reached = feed.reached
         self._verify = verifier.verify
         self._check = limiter.check
+        self._uncount = limiter.uncount
         self._near = near
         self._reading = handlers.reading
         self._inline = store.inline
@@ -92,8 +94,8 @@ class Recall:
         bound = None
         if result.key is None:
             if not operation.info.cache and self._inline:
-                bound = self._reading.bind(operation, operation.permit)
-            if bound is None:
+                bound = self._reading.bind_again(operation, operation.permit)
+            if bound is None or len(bound.arguments) > MOST_VALUES:
                 return
         meaning = Meaning(operation.name, operation.token, operation.caller, result.key, result.public, bound)
         _remember(self._meanings, words, meaning)
@@ -153,11 +155,14 @@ class Recall:
         allowance = self._check("general", caller.id, group)
         try:
             result = bound.read(self._fetch)
-            return None if result is None else Recalled(meaning, allowance, None, result)
         except Problem:
             # Why it cannot be answered, such as that the record is gone, is for the pipeline to say.
             self._meanings.pop(words, None)
+            result = None
+        if result is None:
+            self._uncount(caller.id, group)
             return None
+        return Recalled(meaning, allowance, None, result)
 
 
 def _remember(meanings: dict[Words, M], words: Words, meaning: M) -> None:

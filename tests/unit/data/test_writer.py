@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 import apsw
 import pytest
 
 from ramet.changes.change import Position
+from ramet.data.sqlite.writer import RUN_BYTES
 from ramet.data.statement import Statement
 from ramet.data.store import Entry, Transaction
 from ramet.errors import Problem
@@ -205,14 +207,69 @@ async def test_rows_that_wait_are_inserted_together_each_with_its_place_and_a_re
             return it.store.insert(PUT, (name, ""), Entry("Thing", name, "created", 1, None, b"{}"))
 
         head = it.store.changes.head()
-        places = await asyncio.gather(*[insert(f"x{number}") for number in range(10)])
-        assert [place.seq for place in places] == [head + 1 + number for number in range(10)]
-        assert [change.record_id for change in it.store.changes.after(head, 99)] == [f"x{n}" for n in range(10)]
-        assert sorted(run.rows for run in statements if run.sql.startswith("INSERT")) == [10, 10]
+        places = await asyncio.gather(*[insert(f"x{number}") for number in range(8)])
+        assert [place.seq for place in places] == [head + 1 + number for number in range(8)]
+        assert [change.record_id for change in it.store.changes.after(head, 99)] == [f"x{n}" for n in range(8)]
+        assert sorted(run.rows for run in statements if run.sql.startswith("INSERT")) == [8, 8]
         again = await asyncio.gather(insert("y1"), insert("x3"), insert("y2"), return_exceptions=True)
         assert isinstance(again[1], Problem)
         assert again[1].kind.code == "not_unique"
-        assert [change.record_id for change in it.store.changes.after(head + 10, 99)] == ["y1", "y2"]
+        assert [change.record_id for change in it.store.changes.after(head + 8, 99)] == ["y1", "y2"]
+
+
+async def test_when_a_row_makes_the_engine_give_up_each_caller_is_told_that_and_no_other_reason(opens: Opens) -> None:
+    async with opens() as it:
+        it.store.writer._connection.execute(
+            "CREATE TRIGGER boom BEFORE INSERT ON ramet_facts WHEN new.name = 'x-bad'"
+            " BEGIN SELECT RAISE(ROLLBACK, 'boom'); END"
+        )
+
+        def insert(name: str) -> Awaitable[Position]:
+            return it.store.insert(PUT, (name, ""), Entry("Thing", name, "created", 1, None, b"{}"))
+
+        await insert("x-known")
+        told = await asyncio.gather(*map(insert, ("x1", "x-known", "x-bad", "x2")), return_exceptions=True)
+        assert all(isinstance(error, Exception) for error in told)
+        assert [error for error in told if "not_unique" in str(error)] == [told[1]]
+        assert await it.names() == ["x-known"]
+        await insert("x3")
+        assert await it.names() == ["x-known", "x3"]
+
+
+async def test_nobody_waits_for_ever_when_a_run_cannot_even_begin(opens: Opens) -> None:
+    class NoMemory:
+        def __init__(self, connection: Any) -> None:
+            self.connection, self.failing = connection, True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.connection, name)
+
+        def execute(self, sql: str, *given: Any) -> Any:
+            if sql == "SAVEPOINT run" and self.failing:
+                self.failing = False
+                raise apsw.NoMemError("no memory")
+            return self.connection.execute(sql, *given)
+
+    async with opens() as it:
+        writer: Any = it.store.writer
+        writer._connection = NoMemory(writer._connection)
+        entry = Entry("Thing", "1", "created", 1, None, b"{}")
+        with pytest.raises(apsw.NoMemError):
+            await asyncio.wait_for(it.store.insert(PUT, ("x1", ""), entry), 5)
+        await it.store.insert(PUT, ("x2", ""), entry)
+        assert await it.names() == ["x2"]
+
+
+async def test_rows_are_inserted_together_only_as_far_as_they_are_small(opens: Opens) -> None:
+    async with opens() as it:
+        runs: list[int] = []
+        it.observer.subscribe(StatementRun, lambda run: runs.append(run.rows) if "ramet_facts" in run.sql else None)
+        large = b"x" * RUN_BYTES
+        await asyncio.gather(
+            *[it.store.insert(PUT, (f"x{n}", ""), Entry("Thing", "1", "created", 1, None, large)) for n in range(6)]
+        )
+        assert runs == [1] * 6
+        assert len(await it.names()) == 6
 
 
 async def test_another_process_that_holds_the_lock_is_waited_for_but_not_for_ever(opens: Opens) -> None:

@@ -79,6 +79,10 @@ def _raw(value: str) -> msgspec.Raw:
     return msgspec.Raw(value.encode())
 
 
+def _real(value: float) -> float:
+    return float(value) + 0.0  # SQLite knows one zero
+
+
 def _day(value: date) -> str:
     return value.isoformat()
 
@@ -88,5 +92,5 @@ _CODECS: dict[str, Codec] = {
     "date": Codec(_day, date.fromisoformat),
     "datetime": Codec(store_moment, datetime.fromisoformat),
     "json": Codec(_json_text, msgspec.json.decode, _raw),
-    "real": Codec(bind=float),
+    "real": Codec(bind=_real),
 }

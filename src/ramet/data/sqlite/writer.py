@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,7 +29,10 @@ Work = Callable[[SqliteTransaction], Awaitable[Any]]
 Done = tuple[asyncio.Future[Any], Any]
 MAX_BATCH = 256
 MAX_RUN = 64
-"""Rows that are inserted together: about a millisecond, in which the event loop does nothing else."""
+RUN_BYTES = 65_536
+RUN_SECONDS = 0.002
+"""Bounds of the rows that are inserted together: their number, their size, and the time in which the event loop does
+nothing else, as far as the run before tells how long a row takes."""
 MAX_BATCH_SECONDS = 0.01
 LOCK_WAIT = (0.0002, 0.002)
 """Least and greatest pause, in seconds, before another try for a lock that another process holds."""
@@ -71,6 +75,7 @@ class Writer:
         self._waiting: deque[tuple[Work | Insertion, asyncio.Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, "ramet-commit")
         self._inserted: list[Change] = []
+        self._run_rows = 8
         self._runs: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -169,28 +174,45 @@ class Writer:
         return None
 
     def _insert_run(self, done: list[Done]) -> Exception | None:
-        """Inserts all rows that wait in a row: together where none of them is refused, else one by one."""
+        """Inserts rows that wait in a row: together where none of them is refused, else one by one.
+
+        Gives what went wrong when the whole transaction is lost by that.
+        """
+        run = self._take_run()
+        try:
+            places = self._insert(run)
+            if not isinstance(places, Exception):
+                done += places
+                return None
+            lost: Exception | None = None
+            for item in run:
+                alone: list[Done] | Exception = places
+                if lost is None and len(run) > 1 and self._connection.in_transaction:
+                    alone = self._insert([item])
+                if isinstance(alone, Exception):
+                    lost = lost or (None if self._connection.in_transaction else alone)
+                    _settle(item[1], error=lost or alone)
+                else:
+                    done += alone
+            return lost
+        except BaseException as error:
+            for _, future in run:
+                _settle(future, error=error if isinstance(error, Exception) else _stopping())
+            raise
+
+    def _take_run(self) -> list[tuple[Insertion, asyncio.Future[Any]]]:
+        """The insertions that are next, as many as can be made in `RUN_SECONDS` by what the last run took."""
         run: list[tuple[Insertion, asyncio.Future[Any]]] = []
-        while self._waiting and len(run) < MAX_RUN:
+        size = 0
+        while self._waiting and len(run) < self._run_rows and size < RUN_BYTES:
             work, future = self._waiting[0]
             if not isinstance(work, Insertion):
                 break
             self._waiting.popleft()
             if not future.done():
                 run.append((work, future))
-        if not run:
-            return None
-        places = self._insert(run)
-        if not isinstance(places, Exception):
-            done += places
-            return None
-        for item in run:
-            alone = places if len(run) == 1 or not self._connection.in_transaction else self._insert([item])
-            if isinstance(alone, Exception):
-                _settle(item[1], error=alone)
-            else:
-                done += alone
-        return None if self._connection.in_transaction else places
+                size += len(work.entry.record) if isinstance(work.entry.record, bytes) else 0
+        return run
 
     def _insert(self, run: Sequence[tuple[Insertion, asyncio.Future[Any]]]) -> list[Done] | Exception:
         """The places of all in the log; what went wrong when one is refused, and then nothing of them stands."""
@@ -198,18 +220,21 @@ class Writer:
         for item in run:
             tables.setdefault(item[0].sql, []).append(item)
         ordered = [item for items in tables.values() for item in items]
-        connection, now = self._connection, self._now()
-        connection.execute("SAVEPOINT run")
+        connection, now, started = self._connection, self._now(), perf_counter()
         try:
+            connection.execute("SAVEPOINT run")
             for sql, items in tables.items():
                 self._execute_many(sql, [insertion.arguments for insertion, _ in items])
             self._execute_many(LOG, [(now, *insertion.entry) for insertion, _ in ordered])
+            connection.execute("RELEASE run")
         except Exception as error:
-            if connection.in_transaction:
+            with suppress(apsw.Error):  # there may be no savepoint, or no transaction any more
                 connection.execute("ROLLBACK TO run")
                 connection.execute("RELEASE run")
             return as_problem(error)
-        connection.execute("RELEASE run")
+        if run:
+            each = (perf_counter() - started) / len(run)
+            self._run_rows = max(1, min(MAX_RUN, 2 * self._run_rows, int(RUN_SECONDS / max(each, 1e-6))))
         first = connection.last_insert_rowid() - len(ordered) + 1
         self._inserted += [Change(seq, now, *insertion.entry) for seq, (insertion, _) in enumerate(ordered, first)]
         return [(future, Position(self._incarnation, seq)) for seq, (_, future) in enumerate(ordered, first)]

@@ -81,7 +81,11 @@ class Repeats:
             except Problem:
                 self._recall.charge(address.group)
                 raise
-            self._in_flight.enter(address.address)
+            try:
+                self._in_flight.enter(address.address)
+            except Problem:
+                self._recall.charge(address.group)
+                raise
             try:
                 allowance = self._recall.admit(words, meaning, address.group)
                 record_id, record, place = meaning.creation.begin(body)

@@ -181,11 +181,20 @@ class ReadyHandler(Protocol):
 def begin_rsgi(handler: ReadyHandler, scope: RsgiScope, protocol: RsgiProtocol) -> Coroutine[Any, Any, None] | None:
     """Answer one HTTP request at once and give None; what must be waited for is left to the coroutine it gives."""
     request = RsgiRequest(scope, protocol)
-    response = handler.at_once(request)
+    try:
+        response = handler.at_once(request)
+    except Exception:
+        response = _crashed(request)
     if response is None:
         return _serve(handler, request, protocol)
     protocol.response_bytes(response.status, response.headers, response.body)
     return None
+
+
+def _crashed(request: Request) -> Response:
+    """The answer when something went wrong that no handler foresaw, which is logged."""
+    _log.exception("unhandled error in %s %s", request.method, request.path)
+    return render(Problem("internal"))
 
 
 async def serve_rsgi(handler: Handler, scope: RsgiScope, protocol: RsgiProtocol) -> None:
@@ -206,8 +215,7 @@ async def _serve(handler: Handler, request: RsgiRequest, protocol: RsgiProtocol)
     except asyncio.CancelledError:
         response = render(Problem("unavailable", "The server is stopping."))  # only a stop cancels requests
     except Exception:
-        _log.exception("unhandled error in %s %s", request.method, request.path)
-        response = render(Problem("internal"))
+        response = _crashed(request)
     if response.__class__ is StreamResponse:
         stream = protocol.response_stream(response.status, response.headers)
         await response.begin(RsgiOutlet(stream, request.client))

@@ -67,7 +67,7 @@ async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:
 
 def in_flight() -> set[asyncio.Task[Any]]:
     """The requests being handled: each is a task, so keeping count costs them nothing."""
-    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == finish.__name__}
+    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "cr_code", None) is finish.__code__}
 
 
 async def run_worker(number: int, stop: Any, begin: Begin, sock: Any, *options: Any) -> None:
