@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +179,8 @@ class App:
         self._lag.stop()
         self._running = False
 
-    def begin(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
-        """Answers a request that came over RSGI and gives None, or gives what is left to await."""
+    def begin(self, scope: Any, protocol: Any) -> Any:
+        """Answers a request that came over RSGI and gives None, or gives what is left of it to await."""
         return self._mounts.rsgi(self._rest, self._sockets, scope, protocol)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
