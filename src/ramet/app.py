@@ -22,7 +22,6 @@ from ramet.interfaces.pages.waiting import Waiting
 from ramet.interfaces.realtime.realtime import Realtime
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
-from ramet.limits.counters import counters_of
 from ramet.limits.limiter import Limiter
 from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
@@ -118,10 +117,10 @@ class App:
         self.feed = self.store.feed
         self.near = NearCache(settings.cache_size, time.monotonic)
         root = read_root(settings.secret or await self.store.fact("root_secret", new_root))
-        limiter = Limiter(settings, counters_of(settings), time.monotonic_ns, observer)
+        sharing = self.sharing = Sharing(settings, self.store, self.catalog, root, observer)
+        limiter = Limiter(settings, sharing.counters, time.monotonic_ns, observer)
         self.identity = Identity(settings, root, limiter, observer, self.clock)
         self.identity.follow(self.feed)
-        sharing = self.sharing = Sharing(settings, self.store, self.catalog, root, observer)
         await self.feed.start()
         await sharing.start()
         self.core = Core(

@@ -7,17 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from ramet.limits.counters import Counter, Counters, LocalCounters
+from ramet.limits.counters import Counter, Counters, InstanceCounters, Instances, LocalCounters
 from ramet.limits.policy import Policy
 
 SECOND = 1_000_000_000
 START = 10**15
 
 
-@pytest.fixture(params=["memory", "shared"])
+class Nobody:
+    """Where no other instance has given a sign of life."""
+
+    async def present(self, name: str) -> int:
+        return 1
+
+
+@pytest.fixture(params=["memory", "shared", "instances"])
 def counters(request: pytest.FixtureRequest, tmp_path: Path) -> Counters:
-    """Counters of each kind that there is."""
-    return LocalCounters(tmp_path if request.param == "shared" else None, slots=64)
+    """Counters of each kind that there is; those over Redis, which have to be awaited, are in tests/unit/limits."""
+    local = LocalCounters(tmp_path if request.param == "shared" else None, slots=64)
+    if request.param != "instances":
+        return local
+    return InstanceCounters(local, Instances(None, Nobody(), "log", lambda: START), "one")
 
 
 @pytest.fixture

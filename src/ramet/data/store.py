@@ -146,6 +146,9 @@ class Store(Protocol):
     async def fact(self, name: str, make: Callable[[], str]) -> str:
         """What all processes on this database agree on under a name; kept from `make` by the first that asks."""
 
+    async def present(self, name: str) -> int:
+        """Gives a sign of life of an instance, and tells how many have given one lately, itself among them."""
+
     async def lead(self, name: str) -> bool:
         """Whether this process is, or now becomes, the one among all that does the work called `name`."""
 

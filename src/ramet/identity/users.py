@@ -121,7 +121,7 @@ class User(Resource):
         if cookies:
             require_own_page(ctx.exchange)
         address, sender = normalise(email), ctx.exchange.group
-        ctx.part(Guesses).check(address, sender)
+        await ctx.part(Guesses).check(address, sender)
         known = await find_user(ctx.as_system(), cls, address)
         right = await ctx.part(Passwords).verify(None if known is None else known.password_hash or None, password)
         if known is None or not right or known.disabled:
@@ -228,7 +228,7 @@ class User(Resource):
         if faults:
             raise Problem("invalid_input", faults=faults)
         checked, keep = known.password_hash, ctx.caller.session
-        ctx.part(Guesses).check(known.email, ctx.exchange.group)
+        await ctx.part(Guesses).check(known.email, ctx.exchange.group)
         if not await ctx.part(Passwords).verify(checked or None, current_password, pointer="/current_password"):
             _tell(ctx, "wrong_password")
             fault = Fault("/current_password", "wrong_password", "This is not the current password.")

@@ -68,13 +68,27 @@ class Table:
             return Decision(True, free - cost, reset)
         if cost - free > 1:
             reset = self._until_free(body, expires, cost - free) - now_ns
-        return Decision(False, free, reset)
+        return Decision(False, max(0, free), reset)
+
+    def divide(self, parts: int) -> None:
+        """Hands out one of so many equal parts of the limit from now on; one unit at least."""
+        self._quota = max(1, self.policy.quota // parts)
+
+    def count(self, subject: str, cost: int, now_ns: int) -> None:
+        """Counts units that were admitted elsewhere, up to the whole limit."""
+        quota, self._quota = self._quota, self.policy.quota
+        self.take(subject, cost, now_ns)
+        self._quota = quota
 
     def peek(self, subject: str, now_ns: int) -> Decision:
         """See `Counter.peek`."""
         if self._find(subject):
             return Table.take(self, subject, 0, now_ns)
         return Decision(True, self._quota, 0)
+
+    def charge(self, subject: str, cost: int, now_ns: int) -> Decision:
+        """See `Counter.charge`."""
+        return self.take(subject, cost, now_ns)
 
     def give_back(self, subject: str, now_ns: int) -> None:
         """See `Counter.give_back`: takes from the newest cell, if that has anything."""

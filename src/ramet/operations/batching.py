@@ -76,7 +76,7 @@ class Batching:
                     faults=[Fault(f"/operations/{number}", "not_atomic", "Only changes can share a transaction.")],
                 )
             with _Placed(number):
-                _, plan, permit = self._pipeline.prepare(operation)
+                _, plan, permit = await self._pipeline.limiter.obtain(self._pipeline.prepare, operation)
             prepared.append((applies, operation, plan, permit))
 
         async def work(tx: Transaction) -> tuple[list[Outcome], str]:

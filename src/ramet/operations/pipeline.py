@@ -28,7 +28,7 @@ class Pipeline:
 
     async def run(self, operation: Operation) -> Result:
         """The finished answer. Raises Problem for every refusal that a caller can see."""
-        handler, plan, permit = self.prepare(operation)
+        handler, plan, permit = await self.limiter.obtain(self.prepare, operation)
         result = handler.find(operation, permit)
         operation.marks.append(perf_counter())
         if result is None:
@@ -38,8 +38,8 @@ class Pipeline:
 
     def prepare(self, operation: Operation) -> tuple[Handler, Any, Permit]:
         """The stages before any work is done: who asks, whether it is too often, what for, and whether they may."""
+        operation.marks[:] = [perf_counter()]
         mark = operation.marks.append
-        mark(perf_counter())
         self._identify(operation)
         mark(perf_counter())
         route_class = "general" if operation.action is None else operation.action.limit
@@ -48,9 +48,9 @@ class Pipeline:
         handler = self._handlers.of(operation)
         plan = handler.plan(operation)
         mark(perf_counter())
-        operation.permit = permit = handler.authorize(operation, plan)
+        operation.permit = handler.authorize(operation, plan)
         mark(perf_counter())
-        return handler, plan, permit
+        return handler, plan, operation.permit
 
     def _identify(self, operation: Operation) -> None:
         """Sets the caller. A stale cookie, and a stale token sent to sign in or refresh, count as none."""
@@ -61,7 +61,7 @@ class Pipeline:
             operation.caller = self.verifier.verify(operation.token, operation.via)
         except Problem:
             if operation.via == "bearer" and (operation.action is None or not operation.action.public):
-                self.limiter.check("general", None, operation.exchange.group)
+                self.limiter.charge(None, operation.exchange.group)
                 raise
             operation.caller = ANONYMOUS
         if operation.id == "me" and operation.caller.id is not None:

@@ -18,6 +18,7 @@ from ramet.data.store import Store
 from ramet.errors import Problem
 from ramet.identity.caller import ANONYMOUS, Caller
 from ramet.identity.verifier import Verifier
+from ramet.limits.leases import Unleased
 from ramet.limits.limiter import Limiter
 from ramet.limits.policy import Allowance
 from ramet.operations.bound import Bound
@@ -76,6 +77,7 @@ class Recall:
         self.reached = feed.reached
         self._verify = verifier.verify
         self._check = limiter.check
+        self._charge = limiter.charge
         self._uncount = limiter.uncount
         self._near = near
         self._reading = handlers.reading
@@ -112,19 +114,19 @@ class Recall:
 
     def charge(self, group: str) -> None:
         """Counts what cannot be understood for its sender. Raises Problem `rate_limited`."""
-        self._check("general", None, group)
+        self._charge(None, group)
 
     def admit(self, words: Words, meaning: CreateMeaning, group: str) -> Allowance:
         """What the caller of a known create may still ask for; `group` is the address for limits.
 
-        Raises Problem as the pipeline does: for a token that has ended, and `rate_limited`.
+        Raises Problem as the pipeline does: for a token that has ended, and `rate_limited`. Raises Unleased.
         """
         self._sync()
         try:
             self._verify(meaning.token)
         except Problem:
             self._creates.pop(words, None)
-            self._check("general", None, group)
+            self._charge(None, group)
             raise
         return self._check("general", meaning.caller.id, group)
 
@@ -149,10 +151,16 @@ class Recall:
             entry = self._near.get(meaning.key)
             if entry is None:
                 return None
-            return Recalled(meaning, self._check("general", caller.id, group), entry, None)
+            try:
+                return Recalled(meaning, self._check("general", caller.id, group), entry, None)
+            except Unleased:
+                return None
         if bound.statement.costly:
             return None
-        allowance = self._check("general", caller.id, group)
+        try:
+            allowance = self._check("general", caller.id, group)
+        except Unleased:
+            return None
         try:
             result = bound.read(self._fetch)
         except Problem:

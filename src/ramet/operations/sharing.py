@@ -16,19 +16,31 @@ from ramet.changes.follower import Follower
 from ramet.data.store import Store
 from ramet.declare.catalog import Catalog
 from ramet.identity.keys import derive
+from ramet.limits.counters import Instances, counters_of
 from ramet.observe import Observer
 from ramet.settings import Settings
 
 
 class Sharing:
-    """`connection` is the way to Redis and `answers` the shared cache; both None where there is none."""
+    """`connection` is the way to Redis and `answers` the shared cache; both None where there is none.
+
+    `counters` are those of the limits: of this machine, or of all instances.
+    """
 
     def __init__(self, settings: Settings, store: Store, catalog: Catalog, root: bytes, observer: Observer) -> None:
         self.connection: Any = None
         self.answers: SharedCache | None = None
         feed = store.feed
-        if not settings.redis_url or not isinstance(feed, Follower):
+        if not isinstance(feed, Follower):
+            self.counters = counters_of(settings)
             return
+        if settings.redis_url:
+            self._connect(settings, store, feed, catalog, root, observer)
+        self.counters = counters_of(settings, Instances(self.connection, store, store.incarnation, time.monotonic_ns))
+
+    def _connect(
+        self, settings: Settings, store: Store, feed: Follower, catalog: Catalog, root: bytes, observer: Observer
+    ) -> None:
         # Only who has a Redis pays for its driver.
         driver = import_module("ramet.redis.connection")
         self.connection = driver.Connection(
@@ -52,6 +64,7 @@ class Sharing:
         try:
             if self.connection is not None:
                 await self.connection.start()
+            await self.counters.start()
             if self.answers is not None:
                 await self.answers.start()
         except BaseException:
@@ -61,6 +74,7 @@ class Sharing:
     async def stop(self) -> None:
         if self.answers is not None:
             await self.answers.stop()
+        await self.counters.stop()
         if self.connection is not None:
             await self.connection.stop()
 

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -35,14 +36,6 @@ SILENCE = 15.0
 
 class Unreachable(Exception):
     """Redis did not do what it was asked: it is gone, too slow, or refuses."""
-
-
-class Script:
-    """A script of Lua that runs as one step. `keys` of one call must have one hash tag, for clusters."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Connection:
@@ -93,8 +86,11 @@ class Connection:
         """Keeps a value for a time. Raises Unreachable."""
         await self._call(self._client.set(key, value, px=max(1, int(seconds * 1000))))
 
-    async def run(self, script: Script, keys: Sequence[bytes | str], arguments: Sequence[Any]) -> Any:
-        """What a script returns. Raises Unreachable."""
+    async def run(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
+        """What a script of Lua returns, which runs as one step. Raises Unreachable.
+
+        The keys of one call must have one hash tag, for clusters.
+        """
         return await self._call(self._run(script, keys, arguments))
 
     async def publish(self, channel: str, message: bytes) -> None:
@@ -105,11 +101,11 @@ class Connection:
         """Calls `told` with each message from now on, for as long as Redis is there. What it misses is lost."""
         self._spawn(self._listen(channel, told), f"listen to {channel}")
 
-    async def _run(self, script: Script, keys: Sequence[bytes | str], arguments: Sequence[Any]) -> Any:
+    async def _run(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any:
         try:
-            return await self._client.evalsha(script.digest, len(keys), *keys, *arguments)
+            return await self._client.evalsha(_digest(script), len(keys), *keys, *arguments)
         except NoScriptError:
-            return await self._client.eval(script.text, len(keys), *keys, *arguments)
+            return await self._client.eval(script, len(keys), *keys, *arguments)
 
     async def _call(self, answer: Awaitable[T]) -> T:
         if self._gone.is_set():
@@ -203,6 +199,12 @@ def _client(url: str, timeout: float, connections: int) -> Any:
         return Redis.from_pool(pool)
     except (ValueError, RedisError, TypeError) as error:
         raise SettingsError(f"RAMET_REDIS_URL: {error}.") from error
+
+
+@cache
+def _digest(script: str) -> str:
+    """By which a server knows a script."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _forget(answer: Awaitable[Any]) -> None:

@@ -12,12 +12,12 @@ import pytest
 
 from ramet.errors import SettingsError
 from ramet.observe import Lifecycle, Observer
-from ramet.redis.connection import PROBE_PAUSE, Connection, Script, Unreachable
+from ramet.redis.connection import PROBE_PAUSE, Connection, Unreachable
 from ramet.redis.hints import RedisHints
 from tests.redis import Cluster, Server
 
 PATIENT = 5.0
-COUNT = Script("return {redis.call('INCRBY', KEYS[1], ARGV[1]), KEYS[1]}")
+COUNT = "return {redis.call('INCRBY', KEYS[1], ARGV[1]), KEYS[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ async def test_what_is_kept_is_found_for_its_time(url: str) -> None:
 async def test_a_script_runs_whether_the_server_knows_it_or_not(url: str) -> None:
     async with connected(url) as connection:
         await connection.put(b"{n}:count", b"0", 60)
-        assert [await connection.run(COUNT, ["{n}:count"], [2]) for _ in range(2)] == [
+        assert [await connection.run(COUNT, [b"{n}:count"], [2]) for _ in range(2)] == [
             [2, b"{n}:count"],
             [4, b"{n}:count"],
         ]

@@ -11,6 +11,8 @@ import time
 
 from ramet.data.postgres.pool import Pool
 
+PRESENT = 6.0
+"""Seconds for which a sign of life counts."""
 LEASE = 10.0
 """Seconds that a lease holds. Whoever has it renews it after half of them."""
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -19,6 +21,12 @@ INSERT INTO ramet_facts AS held (name, value) VALUES ('lease ' || $1::text, $2::
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 WHERE split_part(held.value, ' ', 1) = $2::text OR split_part(held.value, ' ', 2)::bigint < {_NOW}
 RETURNING 1"""
+_PRESENT = f"""\
+WITH gone AS (DELETE FROM ramet_facts WHERE name LIKE 'instance %' AND value::bigint < {_NOW} - 60000),
+here AS (INSERT INTO ramet_facts (name, value) VALUES ('instance ' || $1::text, {_NOW})
+ON CONFLICT (name) DO UPDATE SET value = excluded.value)
+SELECT count(*) FROM ramet_facts
+WHERE name LIKE 'instance %' AND name <> 'instance ' || $1::text AND value::bigint > {_NOW} - $2::bigint"""
 _FREE = "DELETE FROM ramet_facts WHERE name LIKE 'lease %' AND split_part(value, ' ', 1) = $1::text RETURNING 1"
 
 
@@ -40,6 +48,11 @@ class Leadership:
             return True
         self._held.pop(name, None)
         return False
+
+    async def present(self, name: str) -> int:
+        """Notes that the instance `name` lives; the number of those that were noted lately, itself among them."""
+        rows = await self._pool.read(_PRESENT, (name, int(PRESENT * 1000)))
+        return int(rows[0][0]) + 1
 
     async def close(self) -> None:
         """Gives up what it holds."""

@@ -174,6 +174,9 @@ class PostgresStore:
             rows = await self._pool.read(_FACT, (name,))
         return str(rows[0][0])
 
+    async def present(self, name: str) -> int:
+        return await self._leadership.present(name)
+
     async def lead(self, name: str) -> bool:
         return await self._leadership.take(name)
 

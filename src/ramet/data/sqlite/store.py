@@ -106,6 +106,9 @@ class SqliteStore:
 
         return await self.write(work)
 
+    async def present(self, name: str) -> int:
+        return 1
+
     async def lead(self, name: str) -> bool:
         return self._leadership.take(name)
 

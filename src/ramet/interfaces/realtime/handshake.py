@@ -98,7 +98,7 @@ class Handshakes:
         """A cookie counts only from our own pages: a browser sends it from any page, and lets that page read along."""
         header = request.header
         address = self._addresses.client(request.peer, header("x-forwarded-for") or "", header("forwarded") or "")
-        self._pipeline.limiter.check("general", None, address.group)
+        self._pipeline.limiter.charge(None, address.group)
         if request.flaw is not None:
             raise request.flaw
         if request.path != LIVE:

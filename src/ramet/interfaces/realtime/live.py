@@ -177,7 +177,7 @@ class Live:
         connection.send(messages.write("authenticated", expires_at=int(caller.expires_at)))
 
     def _charge(self, connection: Connection) -> None:
-        self._pipeline.limiter.check("general", connection.caller, connection.address.group)
+        self._pipeline.limiter.charge(connection.caller, connection.address.group)
 
 
 def caller_of(pipeline: Pipeline, token: str | None, via: Via) -> Caller:

@@ -81,7 +81,7 @@ class Events:
             operation.exchange = Exchange(address.address, address.group)
             self._credentials.identify(request, operation, request.method)
         except Problem:
-            self._pipeline.limiter.check("general", None, address.group)
+            self._pipeline.limiter.charge(None, address.group)
             raise
         watch: Watch = (await self._pipeline.run(operation)).watch
         headers = [

@@ -251,7 +251,7 @@ class Rest:
 
     def _charge(self, address: ClientAddress) -> None:
         """Counts a request that cannot be understood for its sender. Raises Problem `rate_limited`."""
-        self._pipeline.limiter.check("general", None, address.group)
+        self._pipeline.limiter.charge(None, address.group)
 
 
 def _match(header: str) -> tuple[str, ...] | None:

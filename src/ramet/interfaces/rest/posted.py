@@ -15,6 +15,7 @@ from ramet.interfaces.rest.account import Accounts
 from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.routes import PREFIX
 from ramet.interfaces.transport.request import Request, Response
+from ramet.limits.leases import Unleased
 from ramet.limits.overload import InFlight
 from ramet.limits.policy import Allowance
 from ramet.operations.recall import CreateMeaning, Recall, Words
@@ -105,6 +106,9 @@ class Posted:
         try:
             self._allowance = creates.recall.admit(self._words, self._meaning, self._address.group)
             self._record_id, self._record = self._meaning.creation.begin(body, self._stored)
+        except Unleased as need:
+            creates.in_flight.leave()
+            asyncio.ensure_future(need.obtain()).add_done_callback(lambda _: self.take(body))
         except Exception as error:
             creates.in_flight.leave()
             self._refuse(error)

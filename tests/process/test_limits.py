@@ -1,0 +1,169 @@
+"""One caller, three instances: whatever is shared between them, the limit holds for their sum."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ramet import Resource, owner_only
+from ramet.app import App
+from ramet.settings import Settings
+from tests import databases
+from tests.conftest import Scale
+from tests.redis import Server
+from tests.scenarios.core_world import STRANGER, Clock, World, person
+
+A = person(1)
+LIMIT, WINDOW = 120, 3
+
+
+class Task(Resource):
+    title: str = ""
+
+    path = "tasks"
+    access = owner_only()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Server]:
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return databases.fresh(databases.named(tmp_path), App(resources=[Task]))
+
+
+@asynccontextmanager
+async def fleet(database: str, count: int = 3, **more: Any) -> AsyncIterator[list[World]]:
+    given = {"password_memory": 8, "log_level": "error", "limit_caller": f"{LIMIT}/{WINDOW}", **more}
+    async with AsyncExitStack() as stack:
+        worlds = []
+        for _ in range(count):
+            app = App(resources=[Task], clock=Clock())
+            app.configure(Settings.read({}, database_url=database, **given))
+            await app.open()
+            stack.push_async_callback(app.shutdown)
+            worlds.append(World(app, Clock()))
+        yield worlds
+
+
+class Caller:
+    """Asks all of a fleet as fast as it can, and notes when it was let through and what else it was told."""
+
+    def __init__(self, worlds: list[World]) -> None:
+        self.worlds = worlds
+        self.admitted: list[float] = []
+        self.statuses: set[int] = set()
+
+    async def ask(self, world: World) -> bool:
+        asked = time.monotonic()
+        answer = await world.ask("GET", "/tasks", A, allow_failure=True)
+        self.statuses.add(answer.status)
+        if answer.status == 200:
+            self.admitted.append(asked)
+        return answer.status == 200
+
+    async def run(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+
+        async def one(world: World) -> None:
+            while time.monotonic() < ends:
+                if not await self.ask(world):
+                    await asyncio.sleep(0.005)  # waits: not to be refused all the time, until `ends`
+
+        await asyncio.gather(*map(one, self.worlds))
+
+    def most(self) -> int:
+        """The most that was let through within any window, by when it was asked for: it was counted after that."""
+        times = sorted(self.admitted)
+        return max(sum(at <= other < at + WINDOW - 0.5 for other in times) for at in times)
+
+
+async def test_with_redis_the_sum_is_never_above_the_limit_and_nearly_all_of_it_is_usable(
+    database: str, redis: Server, scale: Scale
+) -> None:
+    async with fleet(database, redis_url=redis.url) as worlds:
+        caller = Caller(worlds)
+        seconds = scale(short=4 * WINDOW, full=40 * WINDOW)
+        await caller.run(seconds)
+        assert caller.statuses == {200, 429}
+        assert caller.most() <= LIMIT
+        assert len(caller.admitted) >= 0.95 * LIMIT * (seconds / WINDOW - 1)
+
+
+async def test_without_redis_the_limit_is_divided_by_the_instances_that_live(database: str) -> None:
+    async with fleet(database) as worlds:
+        for world in worlds:
+            counters: Any = world.app.sharing.counters
+            counters.instances = await world.app.store.present(counters._name)
+        assert [world.app.sharing.counters.instances for world in worlds] == [3, 3, 3]
+        caller = Caller(worlds)
+        for world in worlds:
+            while await caller.ask(world):
+                pass
+        assert len(caller.admitted) <= LIMIT
+        assert len(caller.admitted) >= 0.9 * LIMIT
+        assert caller.statuses == {200, 429}
+
+
+async def test_one_that_is_gone_is_counted_no_more(database: str) -> None:
+    async with fleet(database, 2) as worlds:
+        store = worlds[0].app.store
+        assert await store.present("a") == 3
+        await worlds[1].app.store.fact("instance gone", lambda: "1")
+        assert await store.present("b") == 4
+        assert await store.present("b") == 4
+        await store.present("a")
+        assert "instance gone" not in str(databases.rows(database)["ramet_facts"])
+
+
+async def test_while_redis_is_gone_nothing_fails_and_no_window_holds_more(database: str, redis: Server) -> None:
+    server = Server()
+    try:
+        server.start()
+        async with fleet(database, redis_url=server.url, redis_timeout=0.1) as worlds:
+            for world in worlds:
+                counters: Any = world.app.sharing.counters
+                counters.instances = 3
+            caller = Caller(worlds)
+            running = asyncio.create_task(caller.run(4 * WINDOW))
+            await asyncio.sleep(WINDOW)  # waits: for a window with it
+            server.stop()
+            await asyncio.sleep(WINDOW)  # waits: for a window without it
+            server.start()
+            await running
+            assert caller.statuses == {200, 429}
+            assert caller.most() <= LIMIT
+    finally:
+        server.remove()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_sign_ins_are_counted_one_by_one_over_all_instances(database: str, redis: Server, shared: bool) -> None:
+    more = {"redis_url": redis.url} if shared else {}
+    redis.command("flushall")
+    async with fleet(database, limit_sign_in="6/60", **more) as worlds:
+        for world in worlds:
+            counters: Any = world.app.sharing.counters
+            counters.instances = 3
+        statuses = [
+            (
+                await worlds[number % 3].ask(
+                    "POST", "/auth/sign-in", STRANGER, {"email": f"a{number}@example.com", "password": "wrong horse"}
+                )
+            ).status
+            for number in range(12)
+        ]
+        assert statuses == [401] * 6 + [429] * 6
