@@ -142,6 +142,7 @@ async def test_while_nobody_shares_reads_go_on_and_readiness_tells(database: str
             redis.thaw()
 
 
+@pytest.mark.soak
 async def test_whatever_becomes_of_redis_nothing_is_stale_and_nothing_fails(
     database: str, scale: Scale, record_property: Any
 ) -> None:
