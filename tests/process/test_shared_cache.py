@@ -17,7 +17,7 @@ from ramet.cache.shared import SharedCache
 from ramet.settings import Settings
 from tests import databases
 from tests.conftest import Scale
-from tests.redis import Server
+from tests.redis import Cluster, Server
 from tests.scenarios.core_world import Clock, World, person
 
 A, B = person(1), person(2)
@@ -58,7 +58,7 @@ def database(tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def instance(database: str, redis: Server, **more: Any) -> AsyncIterator[World]:
+async def instance(database: str, redis: Server | Cluster, **more: Any) -> AsyncIterator[World]:
     app = App(resources=RESOURCES, clock=Clock())
     given = {"password_memory": 8, "log_level": "error", "limits": False, "redis_url": redis.url, **more}
     app.configure(Settings.read({}, database_url=database, **given))
@@ -142,6 +142,7 @@ async def test_while_nobody_shares_reads_go_on_and_readiness_tells(database: str
             redis.thaw()
 
 
+@pytest.mark.soak
 async def test_whatever_becomes_of_redis_nothing_is_stale_and_nothing_fails(
     database: str, scale: Scale, record_property: Any
 ) -> None:

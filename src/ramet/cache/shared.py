@@ -10,9 +10,12 @@ Whatever becomes of the place where answers are kept can only lose speed. Flushe
 old copy, or replaced by a replica that missed writes, it holds answers with old stamps, and their readers see through
 these. A writer that was cut off leaves old stamps too. Two instances need not agree on anything.
 
+Nor can what becomes of the database make an old stamp look new. A copy of it, or one that was set back to an earlier
+day, numbers its transactions anew: a stamp also names the database and the run of its server that the numbers are of.
+
 What a reader does not remember it does not trust. At its start it reads from the log what was touched last, so that a
 new instance is warm at once; stamps from before that are void. So are those of another timeline, which may show what a
-lost primary never replicated.
+lost primary never replicated, and answers older than the log is kept for, whatever a clock elsewhere says.
 
 Keys and answers are bound to the application's secret: who can write to the place cannot make up an answer.
 """
@@ -23,6 +26,7 @@ import asyncio
 import hmac
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
@@ -106,14 +110,18 @@ class SharedCache:
         self._now = now
         self._touches: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._floor: int | None = None
+        self._resets = 0
         self._fills: set[asyncio.Task[None]] = set()
         self.hits = self.misses = self.refused = 0
 
     async def start(self) -> None:
         """Learns which transactions touched what before this process followed the log."""
+        resets = self._resets
         rows = await self._follower.touched(FIRST)
         for row in reversed(rows):
             self._touch(tags_of(row.resource, row.record_id, row.owner), row.xid)
+        if resets != self._resets:  # they may be rows of another history
+            return
         floor = rows[-1].xid if len(rows) >= FIRST else 0
         self._floor = max(floor, self._floor or 0)
 
@@ -131,6 +139,7 @@ class SharedCache:
         """Rows were missed: only stamps from now on can be judged."""
         self._touches.clear()
         self._floor = None
+        self._resets += 1
 
     def stamp(self) -> Stamp | None:
         """To be taken before an answer is read that is to be kept; None when there is nowhere to keep it."""
@@ -149,11 +158,12 @@ class SharedCache:
         if kept is None:
             self.misses += 1
             return None
-        if not self.holds(Stamp(kept.timeline, parse_snapshot(kept.snapshot)), tags):
+        age = max(0.0, self._now() - kept.filled)
+        if age > self._longest or not self.holds(Stamp(kept.timeline, parse_snapshot(kept.snapshot)), tags):
             self.refused += 1
             return None
         self.hits += 1
-        return Found(kept.body, kept.etag, max(0.0, self._now() - kept.filled))
+        return Found(kept.body, kept.etag, age)
 
     def keep(self, key: Hashable, stamp: Stamp | None, body: bytes, etag: str, seconds: float) -> None:
         """Leaves an answer that was read after its stamp was taken. Nobody waits for it."""
@@ -168,10 +178,8 @@ class SharedCache:
     def holds(self, stamp: Stamp, tags: tuple[str, ...]) -> bool:
         """Whether an answer with this stamp holds all that has touched its tags, as far as this process knows."""
         own = self._follower.stamp
-        if self._floor is None:
-            self._floor = own.snapshot.high - 1
         snapshot = stamp.snapshot
-        if stamp.timeline != own.timeline or snapshot.low <= self._floor:
+        if stamp.timeline != own.timeline or snapshot.low <= self._known():
             return False
         for tag in tags:
             touches = self._touches.get(tag, ())
@@ -186,6 +194,12 @@ class SharedCache:
         """Answers on their way."""
         return len(self._fills)
 
+    def _known(self) -> int:
+        """Transactions up to this one may have touched what is not remembered."""
+        if self._floor is None:
+            self._floor = self._follower.stamp.snapshot.high - 1
+        return self._floor
+
     def _touch(self, tags: Sequence[str], xid: int) -> None:
         touches = self._touches
         for tag in tags:
@@ -198,7 +212,7 @@ class SharedCache:
             touches[tag] = known
         while len(touches) > MAX_TAGS:
             _, forgotten = touches.popitem(last=False)
-            self._floor = max(self._floor or 0, *forgotten)
+            self._floor = max(self._known(), *forgotten)
 
     async def _put(self, name: bytes, value: bytes, seconds: float) -> None:
         try:
@@ -210,7 +224,9 @@ class SharedCache:
         """What was kept under a name; None when it is not what an instance has left there."""
         if not hmac.compare_digest(value[:_SIGNED], self._sign(name, value[_SIGNED:])):
             return None
-        return msgspec.msgpack.decode(value[_SIGNED:], type=Kept)
+        with suppress(msgspec.MsgspecError):  # left by an instance that runs other code
+            return msgspec.msgpack.decode(value[_SIGNED:], type=Kept)
+        return None
 
     def _sign(self, name: bytes, value: bytes) -> bytes:
         return blake2b(name + value, key=self._secret, digest_size=_SIGNED).digest()

@@ -28,13 +28,14 @@ PATIENCE = 5.0
 class Poll(NamedTuple):
     """What a look at the log found, all as of one moment. Without `changes` (None) there were too many to read.
 
-    `at` is when it began, in microseconds since 1970.
+    `at` is when it began, in microseconds since 1970; `run` names the run of the server that numbers transactions.
     """
 
     snapshot: Snapshot
     timeline: str
     changes: Sequence[Change] | None
     at: int
+    run: str = ""
 
 
 class PolledLog(Protocol):
@@ -89,6 +90,7 @@ class Follower(Feed):
         self._until = float("-inf")
         self._snapshot = Snapshot(0, 0, frozenset())
         self._timeline = ""
+        self._run = ""
         self._at = 0
         self._ahead: set[int] = set()
         self._wake = asyncio.Event()
@@ -120,7 +122,7 @@ class Follower(Feed):
     @property
     def stamp(self) -> Stamp:
         """What copies hold of what others have committed, at least."""
-        return Stamp(self._timeline, self._snapshot)
+        return Stamp(f"{self._timeline} {self._run}", self._snapshot)
 
     async def touched(self, limit: int) -> Sequence[Touched]:
         """What was changed last, by whomever, the newest transactions first, at most `limit`."""
@@ -215,5 +217,6 @@ class Follower(Feed):
     def _take(self, found: Poll) -> None:
         snapshot = self._snapshot = found.snapshot
         self._at = found.at
+        self._run = found.run
         self._ahead = {xid for xid in self._ahead if not snapshot.shows(xid)}
         self.seq = snapshot.low

@@ -27,7 +27,10 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stamp(NamedTuple):
-    """How far a follower had come: what it had applied, on one timeline of its database."""
+    """How far a follower had come: what it had applied, on one timeline of its database.
+
+    `timeline` also names the database and the run of its server: one that is set back numbers transactions anew.
+    """
 
     timeline: str
     snapshot: Snapshot

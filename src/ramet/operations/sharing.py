@@ -90,7 +90,9 @@ def declaration(catalog: Catalog) -> str:
     """Differs for applications that would show a record differently, of whatever version."""
     lines = [version("ramet")]
     for info in catalog:
-        lines.append(f"{info.name} {info.table} {info.sort}")
+        lines.append(f"{info.name} {info.table} {info.sort} {info.search} {info.cache}")
+        # A caller's key holds what the rules of its fields say of it, but not which fields they are of.
+        lines += [f"{name} {rule!r}" for name, rule in sorted(info.access.fields.items())]
         lines += [
             f"{name} {field.kind} {field.optional} {field.marks.hidden} {field.schema()}"
             for name, field in info.fields.items()

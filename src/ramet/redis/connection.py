@@ -52,6 +52,7 @@ class Connection:
         self._observer = observer
         self._timeout = timeout
         self._client: Any = _client(url, timeout, connections)
+        self._clustered = isinstance(self._client, RedisCluster)
         self._failures = 0
         self._gone = asyncio.Event()
         self._gone.set()
@@ -75,7 +76,7 @@ class Connection:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        with suppress(RedisError, OSError):
+        with suppress(Exception):
             await self._client.aclose()
 
     async def get(self, key: bytes) -> bytes | None:
@@ -114,7 +115,8 @@ class Connection:
         try:
             async with asyncio.timeout(self._timeout):
                 found = await answer
-        except (RedisError, OSError, TimeoutError) as error:
+        # The driver has errors that are not of its own base class: a cluster of which no server answers is one.
+        except Exception as error:
             self._fail(error)
             raise Unreachable(_sentence(error)) from error
         self._failures = 0
@@ -122,7 +124,8 @@ class Connection:
 
     def _fail(self, error: Exception) -> None:
         self.failed += 1
-        self._failures += 1
+        # What is no error of a server is one of the map of a cluster, which is made anew only when it is gone.
+        self._failures += 1 if isinstance(error, RedisError | OSError) else FAILURES
         if self._failures >= FAILURES and not self._gone.is_set():
             self._gone.set()
             self.trouble = f"It does not answer ({_sentence(error)})."
@@ -132,15 +135,18 @@ class Connection:
         while True:
             await self._gone.wait()
             try:
+                if self._clustered:  # it would not look by itself who serves what it has found nobody for
+                    async with asyncio.timeout(PROBE_TIMEOUT):
+                        await self._client.aclose()
                 await self._probe()
-            except Unreachable:
+            except Exception:
                 await asyncio.sleep(PROBE_PAUSE)
 
     async def _probe(self) -> None:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 await self._client.ping()
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:
             self.trouble = f"It does not answer ({_sentence(error)})."
             raise Unreachable(_sentence(error)) from error
         self._failures = 0
@@ -160,7 +166,7 @@ class Connection:
                 finally:
                     async with asyncio.timeout(PROBE_TIMEOUT):
                         await pubsub.aclose()
-            except (RedisError, OSError, TimeoutError):
+            except Exception:
                 await asyncio.sleep(PROBE_PAUSE)
 
     def _spawn(self, work: Any, name: str) -> None:

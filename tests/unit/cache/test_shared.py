@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,6 +194,53 @@ async def test_the_age_of_an_answer_is_told() -> None:
     found = await (await cache(place, log, now=lambda: 9.5)).find(KEY, TAGS)
     assert found is not None
     assert (found.age, found.etag) == (2.5, '"e"')
+
+
+async def test_what_is_older_than_the_log_is_kept_is_not_given_whatever_the_place_makes_of_time() -> None:
+    place, log = Kept(), Log()
+    await kept(place, log)
+    assert await body(await cache(place, log, now=lambda: 7.0 + 60.0)) == b"old"
+    assert await body(await cache(place, log, now=lambda: 7.0 + 60.1)) is None
+
+
+async def test_what_other_code_has_left_is_a_miss() -> None:
+    place, log = Kept(), Log()
+    writer = await kept(place, log)
+    ((name, _),) = place.items()
+    for value in (b"", msgspec.msgpack.encode(["1", "10:10:", 7])):
+        place[name] = writer._sign(name, value) + value
+        assert await body(writer) is None
+
+
+async def test_too_many_tags_after_missed_rows_do_not_make_what_was_missed_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is forgotten then may be of a transaction that was open long before the rows that were missed."""
+    monkeypatch.setattr("ramet.cache.shared.MAX_TAGS", 6)
+    place, log = Kept(), Log(50, 1_000, running=[50])
+    await kept(place, Log(60, 60))
+    reader = await cache(place, log)
+    reader.clear()
+    reader.apply([change(50, owner=None, record=str(number)) for number in range(9)])
+    assert await body(reader) is None
+    await kept(place, Log(1_000, 1_000))
+    assert await body(reader) == b"old"
+
+
+async def test_rows_that_were_asked_for_before_all_was_reset_do_not_vouch_for_what_came_after() -> None:
+    place, log = Kept(), Log(30, 30)
+    await kept(place, Log(20, 20))
+    reader = await cache(place, log)
+    touched = log.touched
+
+    async def reset_meanwhile(limit: int) -> Sequence[Touched]:
+        rows = await touched(limit)
+        reader.clear()
+        return rows
+
+    log.touched = reset_meanwhile  # type: ignore[method-assign]  # what befalls the log while it is read
+    await reader.start()
+    assert await body(reader) is None
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -179,3 +179,50 @@ def certificate(folder: Path) -> None:
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     subprocess.run([*line, *subject, *files], check=True, capture_output=True)
+
+
+async def test_a_cluster_of_which_no_server_answers_is_as_gone_as_any_other(plain: Server) -> None:
+    """The driver tells that by an error which is none of its own base class."""
+    found = Cluster()
+    async with connected(found.url, 0.2) as connection:
+        try:
+            assert not connection.available
+            await asyncio.to_thread(found.start)
+            for name in (b"a", b"b", b"c"):  # a server each; the first look may come before all are served
+                for _ in range(2_000):
+                    with suppress(Unreachable):
+                        await connection.put(name, b"1", 60)
+                        break
+                    await asyncio.sleep(0.01)  # waits: for the cluster, at most 2,000 times
+                assert connection.available
+            for server in found.servers:
+                server.stop()
+            for _ in range(20):
+                with pytest.raises(Unreachable):
+                    await connection.get(b"a")
+            assert not connection.available
+            for server in found.servers:
+                server.start()
+            await until(lambda: connection.available)
+        finally:
+            found.remove()
+
+
+async def test_who_gave_up_waiting_leaves_no_answer_to_the_next_who_asks(plain: Server) -> None:
+    """The connections that were waited at say late what nobody asks any more."""
+    names = [b"name %d" % number for number in range(20)]
+    async with connected(plain.url) as patient, connected(plain.url, 0.05) as connection:
+        for name in names:
+            await patient.put(name, name, 600)
+        for _ in range(3):
+            await until(lambda: connection.available)
+            plain.freeze()
+            try:
+                lost = await asyncio.gather(*(connection.get(name) for name in names), return_exceptions=True)
+                assert all(isinstance(error, Unreachable) for error in lost)
+            finally:
+                plain.thaw()
+            await until(lambda: connection.available)
+            found = await asyncio.gather(*(connection.get(name) for name in names), return_exceptions=True)
+            told = [(name, value) for name, value in zip(names, found, strict=True) if isinstance(value, bytes)]
+            assert all(name == value for name, value in told)

@@ -24,7 +24,11 @@ _COLUMNS = "c.seq, c.at, c.resource, c.record_id, c.kind, c.version, c.owner, c.
 # What a snapshot does not show is what began after it or was open when it was taken: two look-ups in an index.
 _UNSEEN = "(c.xid >= ${}::text::xid8 OR c.xid = ANY (${}::text[]::xid8[]))"
 # Read after the snapshot: everything that this shows was written before that place.
-_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"
+_RUN = (
+    "extract(epoch FROM pg_postmaster_start_time())::text || '/'"
+    " || (SELECT oid::text FROM pg_database WHERE datname = current_database())"
+)
+_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, {_RUN}"
 _POLL = (
     f"SELECT {_HEAD}, {_COLUMNS}"
     f" FROM (SELECT 1) AS now LEFT JOIN ramet_changes c ON {_UNSEEN.format(1, 2)} ORDER BY c.seq LIMIT {MOST + 1}"
@@ -99,10 +103,10 @@ class PostgresChanges:
         else:
             rows = await driver.fetch(_POLL, *_beyond(seen))
         self._before, self._looked = (now if seen is None else self._looked), now
-        snapshot, timeline, place = rows[0][:3]
+        snapshot, timeline, place, run = rows[0][:4]
         self._mark(began, place)
-        new = [] if seen is None else [Change(*row[3:]) for row in rows if row[3] is not None]
-        return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None, now)
+        new = [] if seen is None else [Change(*row[4:]) for row in rows if row[4] is not None]
+        return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None, now, run)
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         """As in `ramet.changes.follower`."""
@@ -137,7 +141,7 @@ class PostgresChanges:
         given, now = parse_mark(mark), self._now()
         if given is None or given.incarnation != self.incarnation or self._is_old(given.at, now):
             return None
-        snapshot, timeline, _ = (await self._pool.read(_NOW, ()))[0]
+        snapshot, timeline, *_ = (await self._pool.read(_NOW, ()))[0]
         head = parse_snapshot(snapshot)
         if given.timeline != timeline or max(given.old.high, given.new.high if given.new else 0) > head.high:
             return None
