@@ -92,6 +92,13 @@ class Server:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(CALM)  # waits: for the server to answer, at most START_SECONDS
 
+    def processes(self) -> list[int]:
+        """The numbers of its processes, that of the first one first. Raises RuntimeError when it is stopped."""
+        if self._process is None:
+            raise RuntimeError("It does not run.")
+        main = self._process.pid
+        return [main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())]
+
     def stop(self, how: str = "fast") -> None:
         """Stops it: smart, fast or immediate."""
         if self._process is not None:

@@ -117,6 +117,11 @@ class Follower(Feed):
         self._until = float("-inf")
         self._wake.set()
 
+    def hold(self, since: float, now: float) -> None:
+        """Nothing can have been committed from `since` to `now`: copies that were good then still are."""
+        if self._until > since:
+            self._until = max(self._until, now + self._staleness)
+
     async def poll(self) -> None:
         """Looks once. What it raises leaves everything as it was, but for the time that passes."""
         async with self._turn:

@@ -13,10 +13,14 @@ from ramet.changes.follower import Poll
 from ramet.changes.snapshot import Snapshot, parse_snapshot
 from ramet.changes.source import Missed
 from ramet.changes.span import Span, parse_mark
+from ramet.data.postgres.beat import NOW, Mark
 from ramet.data.postgres.connection import TIMELINE, Link, open_link
 from ramet.data.postgres.pool import Pool
 
 CHANNEL = "ramet_changes"
+SILENCE = 2.0
+"""Seconds after which a connection that says nothing is left, and that a new one may take to be opened: the follower is
+the first that has to know, and has to be back soon."""
 MOST = 20_000
 """Rows that one poll reads; when there are more, making copies anew costs less."""
 PAGE = 1_000
@@ -24,7 +28,7 @@ _COLUMNS = "c.seq, c.at, c.resource, c.record_id, c.kind, c.version, c.owner, c.
 # What a snapshot does not show is what began after it or was open when it was taken: two look-ups in an index.
 _UNSEEN = "(c.xid >= ${}::text::xid8 OR c.xid = ANY (${}::text[]::xid8[]))"
 # Read after the snapshot: everything that this shows was written before that place.
-_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"
+_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, {NOW}"
 _POLL = (
     f"SELECT {_HEAD}, {_COLUMNS}"
     f" FROM (SELECT 1) AS now LEFT JOIN ramet_changes c ON {_UNSEEN.format(1, 2)} ORDER BY c.seq LIMIT {MOST + 1}"
@@ -54,8 +58,7 @@ SKEW = 300.0
 class PostgresChanges:
     """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds.
 
-    `incarnation` is to be set before marks are read. `mark` is told when a look began, on the monotonic clock, and how
-    far the write-ahead log had come then.
+    `incarnation` is to be set before marks are read. `mark` is told what each look found of the primary.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class PostgresChanges:
         url: str,
         pool: Pool,
         now: Callable[[], int],
-        mark: Callable[[float, int], None],
+        mark: Callable[[Mark], None],
         *,
         timeout: float,
         limit: float,
@@ -73,7 +76,7 @@ class PostgresChanges:
         self._pool = pool
         self._now = now
         self._mark = mark
-        self._timeout = timeout
+        self._timeout = min(timeout, SILENCE)
         self._limit = limit
         self._retention = retention
         self._link: Link | None = None
@@ -96,9 +99,9 @@ class PostgresChanges:
         else:
             rows = await driver.fetch(_POLL, *_beyond(seen))
         self._before, self._looked = (now if seen is None else self._looked), now
-        snapshot, timeline, place = rows[0][:3]
-        self._mark(began, place)
-        new = [] if seen is None else [Change(*row[3:]) for row in rows if row[3] is not None]
+        snapshot, timeline, place, clock = rows[0][:4]
+        self._mark(Mark(began, timeline, place, clock))
+        new = [] if seen is None else [Change(*row[4:]) for row in rows if row[4] is not None]
         return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None, now)
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
@@ -130,7 +133,7 @@ class PostgresChanges:
         given, now = parse_mark(mark), self._now()
         if given is None or given.incarnation != self.incarnation or self._is_old(given.at, now):
             return None
-        snapshot, timeline, _ = (await self._pool.read(_NOW, ()))[0]
+        snapshot, timeline = (await self._pool.read(_NOW, ()))[0][:2]
         head = parse_snapshot(snapshot)
         if given.timeline != timeline or max(given.old.high, given.new.high if given.new else 0) > head.high:
             return None
@@ -167,7 +170,7 @@ class PostgresChanges:
         link = self._link
         if link is None or link.driver.is_closed():
             pooled = self._pool.pooled
-            link = await open_link(self._url, timeout=self._timeout, limit=self._limit, pooled=pooled)
+            link = await open_link(self._url, timeout=self._timeout, limit=self._limit, silence=SILENCE, pooled=pooled)
             self._link = link
             if self._wake is not None and not link.pooled:
                 await link.driver.add_listener(CHANNEL, self._told)
