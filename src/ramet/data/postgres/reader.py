@@ -44,9 +44,14 @@ class Reader:
             rows = await self._ask(replica, statement, values, xid)
             if rows is not None:
                 return rows
-        elif self._outage.quiet and self._replicas.choose(keeps=False) is not None:
-            raise Problem("unavailable", "The database does not answer.", retry_after=1)
+        elif keeps:
+            self.spare()
         return await self.fetch(statement, values)
+
+    def spare(self) -> None:
+        """Raises Problem at once when the primary does not answer and a replica within the bound does."""
+        if self._outage.quiet and self._replicas.choose(keeps=False) is not None:
+            raise Problem("unavailable", "The database does not answer.", retry_after=1)
 
     async def copy(self, statement: Statement, values: Mapping[str, Any], xid: int | None) -> Rows | None:
         """From a replica within the bound that has come to `xid`, if one is given; None when there is none."""

@@ -141,6 +141,7 @@ class PostgresStore:
             if not keeps:
                 xid = position.seq
             elif not self.feed.holds(position):
+                self._reader.spare()
                 return await self.fetch(statement, values)
         return await self._reader.read(statement, values, xid, keeps=keeps)
 
