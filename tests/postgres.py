@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 USERS = ("postgres", "nobody")
@@ -60,7 +62,7 @@ class Server:
         self.port = port or free_port()
         self.host = host
         self.within: Sequence[str] = ()
-        self._options = [f"port={self.port}", f"listen_addresses={host}", "unix_socket_directories=", *options]
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.user = next((name for name in USERS if os.geteuid() == 0 and _exists(name)), None)
         if self.user is not None:
@@ -82,16 +84,22 @@ class Server:
             if self.user is not None:
                 shutil.chown(copy, self.user)
 
-    def replica(self, *options: str, host: str = LOOPBACK) -> Server:
+    def replica(self, *options: str, host: str = LOOPBACK, port: int = 0) -> Server:
         """A streaming replica of it, not yet started. `options` come after those that make tests quick."""
         copy = Server([*QUICK, *options], host=host)
+        copy.port = port or copy.port
         copy.run("pg_basebackup", "-d", self.url("postgres"), "-D", str(copy.data), "-R", "-X", "stream", "-c", "fast")
         return copy
 
     def start(self) -> None:
         """Starts and waits until it answers. Raises RuntimeError with its log when it does not."""
         command = [*self.within, str(self.bin / "postgres"), "-D", str(self.data)]
-        for option in self._options:
+        for option in (
+            f"port={self.port}",
+            f"listen_addresses={self.host}",
+            "unix_socket_directories=",
+            *self._options,
+        ):
             command += ["-c", option]
         with (self.folder / "log").open("ab") as log:
             user = None if self.within else self.user
@@ -113,6 +121,15 @@ class Server:
         """Stops it: smart, fast or immediate."""
         if self._process is not None:
             self.run("pg_ctl", "stop", "-D", str(self.data), "-m", how, "-w", check=False)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def kill(self) -> None:
+        """Ends all its processes at once, as a crash of its host does."""
+        for process in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if self._process is not None:
             self._process.wait(START_SECONDS)
             self._process = None
 

@@ -165,7 +165,7 @@ class Follower(Feed):
             except Exception as error:
                 if not self._failing:
                     self._failing = True
-                    self._observer.emit(Lifecycle("change log", f"cannot be followed, caches end: {error!r}"))
+                    self._observer.emit(Lifecycle("change log", f"cannot be followed: {error!r}"))
                 await asyncio.sleep(interval)
 
     async def _begin(self, began: float, found: Poll) -> None:

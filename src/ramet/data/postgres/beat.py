@@ -44,6 +44,6 @@ class Mark(NamedTuple):
     def moment(self, beat: str, now: float) -> float:
         """When a beat was written, on this process's clock and rather too early; -inf for one of another history."""
         timeline, _, clock = beat.partition(" ")
-        if timeline != self.timeline:
+        if timeline != self.timeline or not clock.isdecimal():
             return float("-inf")
         return min(self.began + (int(clock) - self.clock) / 1e6 - DRIFT * (now - self.began), now)

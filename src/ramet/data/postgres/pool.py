@@ -65,8 +65,10 @@ class Pool:
                 self._end(link)
             if self._closed:
                 raise Problem("unavailable", "The server is stopping.", retry_after=1)
-            if self._count < self._size:
+            if self._count < self._size and not (self._failing and self._trying):
                 return await self._open()
+            if self._failing and not self._lent:
+                raise Problem("unavailable", "The database does not answer.", retry_after=1)
             await self._free()
 
     def give(self, link: Link) -> None:
@@ -97,6 +99,10 @@ class Pool:
         Who has waited for the silence to end has waited long enough.
         """
         return self.failed(link, error) and self._clock() - began < AGAIN
+
+    def heard(self) -> None:
+        """The server answers elsewhere: connections can be opened again."""
+        self._failing = False
 
     def drop(self) -> None:
         """Ends every connection, also those in use: whoever waits for an answer on one hears that it is dead."""
@@ -136,8 +142,6 @@ class Pool:
             self._wake()
 
     async def _open(self) -> Link:
-        if self._failing and self._trying:
-            raise Problem("unavailable", "The database does not answer.", retry_after=1)
         self._count += 1
         self._trying += 1
         try:

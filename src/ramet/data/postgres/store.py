@@ -195,6 +195,7 @@ class PostgresStore:
     def _seen(self, mark: Mark) -> None:
         self.replicas.mark(mark)
         self.outage.heard(mark.began)
+        self._pool.heard()
 
     def _make_replica(self, number: int, url: str) -> Replica:
         url = address(url, writes=False)
