@@ -123,6 +123,12 @@ class Load:
         self.refused = 0
         self.killed = float("inf")
         self._number = 0
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def check(self, processes: dict[str, Running]) -> None:
+        """Fails with what an instance has said when one of the clients was answered what it must not be."""
+        for task in self.tasks:
+            assert not task.done(), "\n".join([str(task.exception()), *(it.text[-4_000:] for it in processes.values())])
 
     async def write(self, name: str, client: Client) -> None:
         """Creates for ever. Every answer is a record, or says when to come again."""
@@ -202,8 +208,8 @@ async def test_one_failover_after_the_other_loses_nothing_and_restarts_no_instan
             clients[name] = await stack.enter_async_context(connected(process.port(), 3))
         before = {name: workers(process) for name, process in processes.items()}
         load = Load(clients)
-        tasks = [asyncio.create_task(load.write(name, it)) for name, many in clients.items() for it in many]
-        stack.callback(lambda: [task.cancel() for task in tasks])
+        load.tasks = [asyncio.create_task(load.write(name, it)) for name, many in clients.items() for it in many]
+        stack.callback(lambda: [task.cancel() for task in load.tasks])
         slowest = 0.0
         for number in range(rounds):
             await load.lasts(200)
@@ -219,12 +225,12 @@ async def test_one_failover_after_the_other_loses_nothing_and_restarts_no_instan
             acknowledged = set(load.acknowledged)
             lost = acknowledged - await asyncio.to_thread(stored, primary)
             assert lost == set(), f"{len(lost)} acknowledged changes were lost in round {number + 1}"
+            load.check(processes)
             await asyncio.to_thread(dead.remove)
             replica = await asyncio.to_thread(follow, primary, dead.port)
             servers.callback(replica.remove)
         await load.lasts(100)
-        for task in tasks:
-            assert not task.done(), task.exception()
+        load.check(processes)
         assert {name: workers(process) for name, process in processes.items()} == before, "no instance was restarted"
         assert slowest < (BACK if rounds > 2 else 10 * BACK)
         record_property(

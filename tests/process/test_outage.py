@@ -8,13 +8,17 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Any, NoReturn
 
 import pytest
 
+from ramet.identity.sessions import Session
 from tests.process.copies import BOUND, STALENESS, A, Pair, healthy, instance, until
 from tests.scenarios.core_world import Answer, World
 
 PATHS = ("kept", "plain")
+FAR = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -149,3 +153,29 @@ async def test_a_primary_that_only_does_not_answer_may_serve_others_and_its_repl
             assert (await world.app.watch.health.ready())[0] == 503
         await until(lambda: healthy(world) and world.app.feed.sync())
         assert (await world.ask("POST", "/plain", A, {"title": "again"})).status == 201
+
+
+async def test_a_session_that_is_ended_elsewhere_ends_on_an_instance_that_cannot_read_the_log(pair: Pair) -> None:
+    async with instance(pair) as cut_off, instance(pair) as other:
+        await prepared(cut_off)
+        made = await other.app.create_user("a@example.com", "correct horse battery")
+        session = await other.app.as_system().create(Session(user=made.id, expires_at=FAR))
+        now = other.app.clock() / 1e6
+        token = other.app.identity.tokens.mint(user=made.id, session=session.id, roles=(), now=now)
+        sent = {"authorization": f"Bearer {token}"}
+        assert (await cut_off.ask("GET", "/plain?sort=id", headers=sent)).status == 200
+
+        async def fails(*_: object) -> NoReturn:
+            raise OSError("no")
+
+        changes: Any = cut_off.app.store.changes
+        changes.poll = fails
+        await until(lambda: not cut_off.app.feed.sync())
+        assert (await cut_off.ask("GET", "/plain?sort=id", headers=sent)).status == 200, "reads go on from the replica"
+        await other.app.as_system().delete(session)
+        for _ in range(2_000):
+            answer = await cut_off.ask("GET", "/plain?sort=id", headers=sent)
+            if answer.status != 200:
+                break
+            await asyncio.sleep(0.01)  # waits: for the replica to tell, at most 2,000 times
+        assert (answer.status, answer.code) == (401, "session_ended")

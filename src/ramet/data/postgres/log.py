@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import starmap
 from typing import Any
@@ -16,6 +16,7 @@ from ramet.changes.span import Span, parse_mark
 from ramet.data.postgres.beat import NOW, Mark
 from ramet.data.postgres.connection import TIMELINE, Link, open_link
 from ramet.data.postgres.pool import Pool
+from ramet.data.store import Rows
 
 CHANNEL = "ramet_changes"
 SILENCE = 2.0
@@ -46,6 +47,10 @@ _MISSED = (
     f" WHERE {_UNSEEN.format(1, 2)} AND c.seq > $3 AND c.kind <> 'before'"
     " AND pg_visible_in_snapshot(c.xid, $4::text::pg_snapshot) ORDER BY c.seq LIMIT $5"
 )
+_COPIED = (
+    f"SELECT {_COLUMNS} FROM ramet_changes c WHERE {_UNSEEN.format(1, 2)} AND c.resource = ANY ($3::text[])"
+    f" ORDER BY c.seq DESC LIMIT {MOST}"
+)
 _RECENT = (
     f"SELECT {_COLUMNS} FROM ramet_changes c WHERE c.at >= $1 AND c.resource = ANY ($2::text[]) AND c.seq > $3"
     f" ORDER BY c.seq LIMIT {PAGE}"
@@ -58,7 +63,8 @@ SKEW = 300.0
 class PostgresChanges:
     """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds.
 
-    `incarnation` is to be set before marks are read. `mark` is told what each look found of the primary.
+    `incarnation` is to be set before marks are read. `mark` is told what each look found of the primary. `copy` asks a
+    replica within the bound; None stands for none.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class PostgresChanges:
         pool: Pool,
         now: Callable[[], int],
         mark: Callable[[Mark], None],
+        copy: Callable[[str, tuple[Any, ...]], Awaitable[Rows | None]],
         *,
         timeout: float,
         limit: float,
@@ -76,6 +83,7 @@ class PostgresChanges:
         self._pool = pool
         self._now = now
         self._mark = mark
+        self._copy = copy
         self._timeout = min(timeout, SILENCE)
         self._limit = limit
         self._retention = retention
@@ -114,6 +122,12 @@ class PostgresChanges:
                 seq = change.seq
             if len(rows) < PAGE:
                 return
+
+    async def copied(self, seen: Snapshot, least: int, resources: Sequence[str]) -> Sequence[Change]:
+        """As in `ramet.changes.follower`."""
+        high, still_open = _beyond(seen)
+        rows = await self._copy(_COPIED, (str(max(int(high), least)), still_open, list(resources)))
+        return [Change(*row) for row in reversed(rows or [])]
 
     async def page(self, bookmark: str, limit: int) -> tuple[list[Change], str]:
         """As in `ramet.changes.source`.

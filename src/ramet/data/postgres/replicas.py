@@ -167,6 +167,11 @@ class Replicas:
             return None
         return [row[2:] for row in rows] if rows[0][1] else []
 
+    async def ask(self, sql: str, arguments: tuple[Any, ...]) -> Rows | None:
+        """The rows from one within the bound; None when there is none."""
+        replica = self.choose(keeps=False)
+        return None if replica is None else await self.read(replica, sql, arguments, None)
+
     def lag(self, replica: Replica) -> float:
         """Seconds since it held all there was."""
         return self._as_of() - replica.confirmed

@@ -83,6 +83,7 @@ class PostgresStore:
             self._pool,
             now,
             self._seen,
+            self.replicas.ask,
             timeout=settings.database_wait,
             limit=settings.statement_timeout,
             retention=settings.changes_retention,
