@@ -26,7 +26,8 @@ from tests.process.harness import RAMET, Running, children, running
 from tests.scenarios.core_world import Clock, World
 
 APP = str(Path(__file__).parent / "apps" / "copies.py")
-DURABLE = [*QUICK, "synchronous_commit=remote_apply", "max_wal_senders=10"]
+# The last: a replica looks again for its primary, and whether it is to be one, only so often; every 5 s if not told.
+DURABLE = [*QUICK, "synchronous_commit=remote_apply", "wal_retrieve_retry_interval=200ms"]
 BACK = 5.0
 """Seconds within which changes are taken again after the primary was killed."""
 
@@ -164,7 +165,7 @@ class Load:
 
 def follow(primary: Server, port: int) -> Server:
     """A new replica that every commit of the primary waits for."""
-    replica = primary.replica("synchronous_commit=remote_apply", "max_wal_senders=10", port=port)
+    replica = primary.replica(*DURABLE[len(QUICK) :], port=port)
     replica.start()
     primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
     primary.sql("SELECT pg_reload_conf()")
