@@ -1,4 +1,4 @@
-"""Hosts that hear nothing of each other: two instances, a primary and its replica, each in a network of its own.
+"""Hosts that hear nothing of each other: two instances, a primary, its replica and Redis, each in a network of its own.
 
 Nothing older than the bound is ever answered, no request hangs, who cannot work says so, and all recovers by itself.
 """
@@ -23,12 +23,13 @@ from tests.process.client import Answer, Client, connected, until
 from tests.process.copies import BOUND, RESOURCES
 from tests.process.harness import RAMET, Running, running
 from tests.process.network import Network, impossible, left_over, network
+from tests.redis import Server as Redis
 
 APP = str(Path(__file__).parent / "apps" / "copies.py")
 PORT = 8000
 """Of each instance: its network has nothing else."""
 INSTANCES = ("one", "two")
-HOSTS = (*INSTANCES, "primary", "replica")
+HOSTS = (*INSTANCES, "primary", "replica", "redis")
 PACE = 0.004
 """Seconds between two requests of one caller: what is tested is not speed."""
 LONGEST = 20.0
@@ -53,6 +54,7 @@ WHOLE = Case((), "ready", "ready", reads=True, writes=True)
 CASES = {
     "one from the primary": Case((("one", "primary"),), "not_ready", "ready", reads=True, writes=False),
     "one from the replica": Case((("one", "replica"),), "degraded", "ready", reads=True, writes=True),
+    "one from Redis": Case((("one", "redis"),), "degraded", "ready", reads=True, writes=True),
     "one from both": Case((("one", "primary"), ("one", "replica")), "not_ready", "ready", reads=False, writes=False),
     "the replica from the primary": Case((("primary", "replica"),), "degraded", "degraded", reads=True, writes=True),
     "all from the primary": Case(
@@ -91,7 +93,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         replica.within = net.inside("replica", replica.user)
         stack.callback(replica.remove)
         replica.start()
-        urls = {"database_url": primary.url("pages"), "replica_urls": replica.url("pages"), "statement_timeout": 60.0}
+        redis = Redis(host=net.address("redis"), within=net.inside("redis"))
+        stack.callback(redis.remove)
+        redis.start()
+        urls = {
+            "database_url": primary.url("pages"),
+            "replica_urls": replica.url("pages"),
+            "redis_url": redis.url,
+            "statement_timeout": 60.0,
+        }
         processes = {}
         for name in INSTANCES:
             command = [RAMET, "serve", APP, "--host", net.address(name), "--port", str(PORT)]

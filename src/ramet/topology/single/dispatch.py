@@ -1,7 +1,7 @@
-"""From granian's threads to the event loop: what can be answered at once is, without a task of its own.
+"""From granian's threads to the event loop: what can be answered at once is, and what can go on by itself does.
 
 Granian hands each request over by a scheduler, of which it has two of its own. This is a third, on the same base: a
-request is begun in the turn of the loop that it comes in with, and becomes a task only if something is left to await.
+request is begun in the turn of the loop that it comes in with, and becomes a task only if something has to be awaited.
 Beyond what granian documents it relies on `CallbackScheduler`, `RSGIWorker` and the order of what `Server.serve`
 passes to its `spawn_target`; the tests of the server fail when one of these changes.
 """
@@ -10,12 +10,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, Protocol
 
 from granian._granian import CallbackScheduler, RSGIWorker
 
 _Worker: Any = RSGIWorker  # its stub is older than it is
-Begin = Callable[[Any, Any], Coroutine[Any, Any, None] | None]
+
+
+class Underway(Protocol):
+    """A request that needs no task: it answers by itself, and then calls `ended`."""
+
+    ended: Callable[[Any], object] | None
+
+    def cancel(self) -> None: ...
+
+
+Left = Coroutine[Any, Any, None] | Underway
+Begin = Callable[[Any, Any], Left | None]
+_underway: set[Underway] = set()
 
 
 class Watcher(Protocol):
@@ -30,13 +43,14 @@ class Watcher(Protocol):
 
 
 class Dispatcher(CallbackScheduler):
-    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left to await."""
+    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left of it."""
 
     __slots__ = ()
 
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin, *_unused: None) -> None:
         super().__init__()
         context, call_soon = self._ctx, loop.call_soon_threadsafe
+        track = _track
 
         def run(watcher: Watcher) -> None:
             try:
@@ -46,13 +60,20 @@ class Dispatcher(CallbackScheduler):
                 return
             if left is None:
                 watcher.done()
-            else:
+            elif isinstance(left, CoroutineType):
                 watcher.taskref(loop.create_task(finish(left, watcher)))
+            else:
+                track(left)
 
         def schedule(watcher: Watcher) -> None:
             call_soon(run, watcher, context=context)
 
         self._schedule_fn = schedule
+
+
+def _track(underway: Any) -> None:
+    underway.ended = _underway.discard
+    _underway.add(underway)
 
 
 async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:
@@ -65,9 +86,10 @@ async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:
     watcher.done()
 
 
-def in_flight() -> set[asyncio.Task[Any]]:
-    """The requests being handled: each is a task, so keeping count costs them nothing."""
-    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "cr_code", None) is finish.__code__}
+def in_flight() -> set[asyncio.Task[Any] | Underway]:
+    """The requests being handled. Most are tasks, so keeping count costs them nothing."""
+    tasks = {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "cr_code", None) is finish.__code__}
+    return tasks | _underway
 
 
 async def run_worker(number: int, stop: Any, begin: Begin, sock: Any, *options: Any) -> None:

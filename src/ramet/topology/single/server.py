@@ -153,7 +153,8 @@ class _Process:
         for task in unfinished:  # after a stop in time too: granian ends WebSockets without telling who handles them
             task.cancel()
         if unfinished:
-            await asyncio.wait({*unfinished, serving}, timeout=1.0)
+            tasks = {task for task in unfinished if isinstance(task, asyncio.Task)}
+            await asyncio.wait({*tasks, serving}, timeout=1.0)
         if serving.done():
             serving.result()
             if not self._stop.is_set():
