@@ -26,8 +26,8 @@ WHERE split_part(held.value, ' ', 1) <> split_part(excluded.value, ' ', 1)
 OR {_FRESH.format("held")} NOT BETWEEN {_FRESH.format("excluded")} - $1::bigint AND {_FRESH.format("excluded")}
 RETURNING 1"""
 SHOWN = f"""\
-SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint, (SELECT value FROM ramet_facts WHERE name = '{NAME}')
-WHERE pg_is_in_recovery()"""
+SELECT pg_is_in_recovery(), (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
+(SELECT value FROM ramet_facts WHERE name = '{NAME}')"""
 
 
 class Mark(NamedTuple):

@@ -47,8 +47,9 @@ def guarded(sql: str, count: int) -> str:
 class Replica:
     """One of them. `place` is what it has replayed; `confirmed` when, on a monotonic clock, it held what there was.
 
-    `follows` is whether it is a replica, or gone; None when it does not answer. It is watched over a connection of its
-    own (`link`): one that waits for others in the pool would tell of the pool.
+    `follows` is whether it is a replica, or gone; None when it does not answer. `leads`: it is the primary itself, among
+    others that may take over from it. It is watched over a connection of its own (`link`): one that waits for others in
+    the pool would tell of the pool.
     """
 
     def __init__(self, name: str, url: str, pool: Pool) -> None:
@@ -57,6 +58,7 @@ class Replica:
         self.pool = pool
         self.link: Link | None = None
         self.follows: bool | None = None
+        self.leads = False
         self.place = -1
         self.confirmed = float("-inf")
         self.used = True
@@ -174,7 +176,11 @@ class Replicas:
 
     def lag(self, replica: Replica) -> float:
         """Seconds since it held all there was."""
-        return self._as_of() - replica.confirmed
+        return self.lag_of(replica.confirmed)
+
+    def lag_of(self, moment: float) -> float:
+        """Seconds since a moment, as far as the bound of staleness goes."""
+        return self._as_of() - moment
 
     def follow(self) -> bool | None:
         """Whether all of them are still replicas, or gone; None when one does not answer."""
@@ -183,7 +189,7 @@ class Replicas:
     def trouble(self, replica: Replica) -> str:
         """Why it is not used; empty when it is."""
         lag = self.lag(replica)
-        if lag <= self._staleness:
+        if lag <= self._staleness or replica.leads:
             return ""
         if lag == float("inf"):
             return "It does not answer, or is no replica any more. Look at it; reads go to the primary."
@@ -207,18 +213,17 @@ class Replicas:
         except Exception as error:
             replica.leave()
             replica.follows = True if refused(error) else None
+            replica.leads = False
             replica.place = -1
             # Who waits for it now need not wait any longer.
             replica.pool.drop()
             return
-        # One that was promoted is a replica no more: it goes its own way.
-        replica.follows = bool(rows)
+        replica.follows, place, beat = rows[0]
         replica.place = -1
-        place, beat = rows[0] if rows else (None, None)
-        if place is None or beat is None or not self._marks:
-            return
-        moment = self._marks[-1].moment(beat, self._clock())
-        if moment == float("-inf"):
+        moment = self._marks[-1].moment(beat, self._clock()) if beat is not None and self._marks else float("-inf")
+        replica.leads = not replica.follows and self.lag_of(moment) <= self._staleness
+        # One that was promoted is a replica no more: it goes its own way.
+        if not replica.follows or place is None or moment == float("-inf"):
             return
         replica.place = place
         held = [mark.began for mark in self._marks if mark.place <= place]
