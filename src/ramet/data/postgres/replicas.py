@@ -47,7 +47,7 @@ def guarded(sql: str, count: int) -> str:
 class Replica:
     """One of them. `place` is what it has replayed; `confirmed` when, on a monotonic clock, it held what there was.
 
-    `follows` is whether it is a replica, or gone; None when it does not answer. `leads`: it is the primary itself, among
+    `follows` is whether it is a replica, or gone; None when it does not answer. `leads`: it is the primary, among
     others that may take over from it. It is watched over a connection of its own (`link`): one that waits for others in
     the pool would tell of the pool.
     """
