@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 USERS = ("postgres", "nobody")
@@ -23,6 +25,7 @@ QUICK = (
     "shared_buffers=64MB",
 )
 """For tests that do not pull the plug."""
+LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
 CALM = 0.05
 
@@ -46,15 +49,20 @@ def free_port() -> int:
 
 
 class Server:
-    """One server and its folder, or with `port` one that is another's. `options` are settings as NAME=VALUE."""
+    """One server and its folder, or with `port` one that is another's. `options` are settings as NAME=VALUE.
 
-    def __init__(self, options: Sequence[str] = QUICK, *, port: int = 0) -> None:
+    On another `host` than the loopback, where the command `within` starts it, everybody who reaches it is let in.
+    """
+
+    def __init__(self, options: Sequence[str] = QUICK, *, port: int = 0, host: str = LOOPBACK) -> None:
         self.bin = programs()
         self.own = not port
         self.folder = Path(tempfile.mkdtemp(prefix="ramet-pg-"))
         self.data = self.folder / "data"
         self.port = port or free_port()
-        self._options = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *options]
+        self.host = host
+        self.within: Sequence[str] = ()
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.user = next((name for name in USERS if os.geteuid() == 0 and _exists(name)), None)
         if self.user is not None:
@@ -63,6 +71,9 @@ class Server:
     def create(self) -> None:
         """Makes an empty server of UTF-8 in the C locale."""
         self.run("initdb", "-D", str(self.data), "-U", "ramet", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        if self.host != LOOPBACK:
+            with (self.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all,replication ramet 0.0.0.0/0 trust\n")
 
     def adopt(self, *files: Path) -> None:
         """Copies files into its data folder, for nobody but its user to read."""
@@ -73,29 +84,52 @@ class Server:
             if self.user is not None:
                 shutil.chown(copy, self.user)
 
-    def replica(self, *options: str) -> Server:
+    def replica(self, *options: str, host: str = LOOPBACK, port: int = 0) -> Server:
         """A streaming replica of it, not yet started. `options` come after those that make tests quick."""
-        copy = Server([*QUICK, *options])
+        copy = Server([*QUICK, *options], host=host)
+        copy.port = port or copy.port
         copy.run("pg_basebackup", "-d", self.url("postgres"), "-D", str(copy.data), "-R", "-X", "stream", "-c", "fast")
         return copy
 
     def start(self) -> None:
         """Starts and waits until it answers. Raises RuntimeError with its log when it does not."""
-        command = [str(self.bin / "postgres"), "-D", str(self.data)]
-        for option in self._options:
+        command = [*self.within, str(self.bin / "postgres"), "-D", str(self.data)]
+        for option in (
+            f"port={self.port}",
+            f"listen_addresses={self.host}",
+            "unix_socket_directories=",
+            *self._options,
+        ):
             command += ["-c", option]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self.user, start_new_session=True)
+            user = None if self.within else self.user
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, user=user, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
-        while self.run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False):
+        while self.run("pg_isready", "-q", "-h", self.host, "-p", str(self.port), check=False):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(CALM)  # waits: for the server to answer, at most START_SECONDS
+
+    def processes(self) -> list[int]:
+        """The numbers of its processes, that of the first one first. Raises RuntimeError when it is stopped."""
+        if self._process is None:
+            raise RuntimeError("It does not run.")
+        main = self._process.pid
+        return [main, *map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())]
 
     def stop(self, how: str = "fast") -> None:
         """Stops it: smart, fast or immediate."""
         if self._process is not None:
             self.run("pg_ctl", "stop", "-D", str(self.data), "-m", how, "-w", check=False)
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def kill(self) -> None:
+        """Ends all its processes at once, as a crash of its host does."""
+        for process in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if self._process is not None:
             self._process.wait(START_SECONDS)
             self._process = None
 
@@ -114,7 +148,7 @@ class Server:
 
     def url(self, database: str) -> str:
         """The address of one of its databases."""
-        return f"postgresql://ramet@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://ramet@{self.host}:{self.port}/{database}"
 
     def run(self, program: str, *arguments: str, check: bool = True) -> int:
         """Runs one of the server's programs as its user; the exit code."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.postgres import free_port
+from tests.postgres import LOOPBACK, free_port
 
 START_SECONDS = 60.0
 CALM = 0.02
@@ -27,13 +27,26 @@ def program(name: str) -> str:
 
 
 class Server:
-    """One server. `options` are settings as name and value, one after the other; with `tls` it speaks nothing else."""
+    """One server. `options` are settings as name and value, one after the other; with `tls` it speaks nothing else.
 
-    def __init__(self, *options: str, port: int = 0, scheme: str = "redis", tls: bool = False) -> None:
+    On another `host` than the loopback, where the command `within` starts it, everybody who reaches it is let in.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        port: int = 0,
+        scheme: str = "redis",
+        tls: bool = False,
+        host: str = LOOPBACK,
+        within: Sequence[str] = (),
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ramet-redis-"))
         self.port = port or free_port()
-        self.url = f"{scheme}://127.0.0.1:{self.port}/0"
-        self._options = options
+        self.host = host
+        self.url = f"{scheme}://{host}:{self.port}/0"
+        self._within = within
+        self._options = options if host == LOOPBACK else ("--protected-mode", "no", *options)
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,13 +57,14 @@ class Server:
     def start(self) -> None:
         """Starts and waits until it listens; with what it had if it has saved that."""
         listening = ["--port", "0", "--tls-port", str(self.port)] if self._tls else ["--port", str(self.port)]
-        line = [program("redis-server"), *listening, "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        place = ["--bind", self.host, "--dir", str(self.folder), "--save", ""]
+        line = [*self._within, program("redis-server"), *listening, *place]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([*line, *self._options], stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while True:
             with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port)).close()
+                socket.create_connection((self.host, self.port)).close()
                 return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
@@ -80,7 +94,7 @@ class Server:
 
     def command(self, *words: str, options: Sequence[str] = ()) -> str:
         """What redis-cli prints."""
-        line = [program("redis-cli"), "-h", "127.0.0.1", "-p", str(self.port), *options, *words]
+        line = [program("redis-cli"), "-h", self.host, "-p", str(self.port), *options, *words]
         return subprocess.run(line, capture_output=True, text=True, check=True, timeout=START_SECONDS).stdout.strip()
 
     def remove(self) -> None:

@@ -59,6 +59,9 @@ DRIVERS: Mapping[str, str] = {
 
 # Files that only one engine has, each with its reason.
 ONE_ENGINE: Mapping[str, str] = {
+    "beat.py": "an embedded database has no replicas that could be behind",
+    "hosts.py": "an embedded database has no address on a network",
+    "outage.py": "an embedded database is down with its process",
     "pool.py": "an embedded database has no connections to share out",
     "replicas.py": "an embedded database has none",
     "wal_index.py": "a database server tells of commits itself",

@@ -25,7 +25,9 @@ LONGEST_FUNCTION = 60
 
 # What a rule is not held to, as (rule, place) -> reason. A place is `path` or `path::name`.
 # An exemption that is no longer needed fails.
-EXEMPT: Mapping[tuple[str, str], str] = {}
+EXEMPT: Mapping[tuple[str, str], str] = {
+    ("test not run", "tests/process/test_partitions.py"): "networks of one's own take root, which not everybody has",
+}
 
 LEFT_OUT = {"__pycache__", "node_modules", "dist", "build", "vendor"}
 CODE = {".py", ".js", ".css"}

@@ -67,8 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     read_steps: Annotated[int, _s("SQLite virtual-machine steps one read may take.")] = 20_000_000
     statement_timeout: Annotated[float, _s("Longest time for one statement on a database server.")] = 10.0
     database_pool: Annotated[int, _s("Connections to a database server that one process keeps.")] = 10
-    database_wait: Annotated[float, _s("How long a statement waits for one of them, or for a new one to be opened.")] = 5.0
+    database_wait: Annotated[float, _s("How long a statement waits for one of them, for a new one to be opened, or on a network that confirms nothing.")] = 5.0
     max_staleness: Annotated[float, _s("Age beyond which a process on a database server answers from no cache until it has seen the change log again.")] = 1.0
+    outage_reads: Annotated[float, _s("How long reads go on from replicas and caches while the primary of a database server is down and nothing can be changed.")] = 300.0
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
     shared_answer_size: Annotated[int, _s("Bytes an answer may have that instances share in Redis; 0 shares none.")] = 262_144
     record_cache_size: Annotated[int, _s("Bytes of records' JSON kept for a second, to spare encoding anew what has the same version; 0 keeps nothing.")] = 8_388_608

@@ -118,13 +118,13 @@ class Client(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def connected(port: int, count: int = 1) -> AsyncIterator[list[Client]]:
+async def connected(port: int, count: int = 1, host: str = "127.0.0.1") -> AsyncIterator[list[Client]]:
     """So many connections."""
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     try:
         while len(clients) < count:
-            clients.append((await loop.create_connection(Client, "127.0.0.1", port))[1])
+            clients.append((await loop.create_connection(Client, host, port))[1])
         yield clients
     finally:
         for client in clients:

@@ -12,7 +12,7 @@ from ramet import Access, Resource, everyone
 from ramet.app import App
 from ramet.settings import Settings
 from tests import databases
-from tests.postgres import Server
+from tests.postgres import QUICK, Server
 from tests.scenarios.core_world import Clock, World, person
 
 A = person(1)
@@ -45,7 +45,7 @@ class Pair:
     """A primary and its replica, with a database that has the schema."""
 
     def __init__(self) -> None:
-        self.primary = Server()
+        self.primary = Server([*QUICK, "synchronous_commit=local"])
         self.primary.create()
         self.primary.start()
         self.primary.sql("CREATE DATABASE pages")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ class Running:
         folder: Path,
         inherited: tuple[int, ...] = (),
         variables: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1", **(variables or {})}
         self.process = subprocess.Popen(
-            [sys.executable, *command],
+            [*within, sys.executable, *command],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -130,11 +131,17 @@ def supervising(folder: Path, app: str = PLAIN, **settings: Any) -> Iterator[Run
 
 
 @contextmanager
-def running(command: list[str], folder: Path, **settings: Any) -> Iterator[Running]:
-    """A command, with settings in its environment: without rate limits and access log unless told otherwise."""
+def running(command: list[str], folder: Path, within: Sequence[str] = (), **settings: Any) -> Iterator[Running]:
+    """A command, with settings in its environment: without rate limits and access log unless told otherwise.
+
+    `within` is what it is started by, such as another network.
+    """
     chosen = {"limits": False, "access_log": False, **settings}
     started = Running(
-        command, folder, variables={f"RAMET_{name.upper()}": str(value) for name, value in chosen.items()}
+        command,
+        folder,
+        variables={f"RAMET_{name.upper()}": str(value) for name, value in chosen.items()},
+        within=within,
     )
     try:
         yield started

@@ -138,3 +138,13 @@ async def test_a_guard_by_the_log_row_is_right_where_a_snapshot_of_a_replica_is_
     finally:
         for link in (one, two, copy):
             await link.driver.close()
+
+
+async def test_a_primary_among_the_replicas_is_not_read_as_one_and_is_no_trouble(pair: Pair) -> None:
+    """Servers that may take over from each other are all named as replicas."""
+    urls = (pair.primary.url("pages"), pair.replica.url("pages"))
+    async with instance(pair, replica_urls=urls) as world:
+        replicas = world.app.store.replicas
+        await until(lambda: replicas.all[0].leads and healthy(world))
+        assert {replicas.choose(keeps=False).name for _ in range(10)} == {"replica 2"}
+        assert (await world.app.watch.health.ready())[1]["status"] == "ready"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from ramet.changes.change import Change, Position
@@ -23,6 +24,8 @@ HINT_PAUSE = 0.005
 """Seconds between two hints to other instances, and so between polls that own commits cause."""
 PATIENCE = 5.0
 """Seconds after which a poll counts as failed."""
+OVERLAP = 10_000
+"""Transactions that may begin between the begin and the end of one that is learned of from a copy."""
 
 
 class Poll(NamedTuple):
@@ -46,6 +49,12 @@ class PolledLog(Protocol):
 
     def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         """The rows of some resources from `at` (microseconds since 1970) on."""
+
+    async def copied(self, seen: Snapshot, least: int, resources: Sequence[str]) -> Sequence[Change]:
+        """The rows of some resources that were not in `seen`, as far as a copy within the bound has them.
+
+        Where nothing else is open, only those of transactions from `least` on. Nothing without such a copy.
+        """
 
     async def hint(self) -> None:
         """Wakes the followers of other instances."""
@@ -98,6 +107,7 @@ class Follower(Feed):
         self._hint = False
         self._doubts = 0
         self._failing = False
+        self._learned = 0
         self._hints: Hints | None = None
 
     def hint_by(self, hints: Hints) -> None:
@@ -147,6 +157,11 @@ class Follower(Feed):
         self._until = float("-inf")
         self._wake.set()
 
+    def hold(self, since: float, now: float) -> None:
+        """Nothing can have been committed from `since` to `now`: copies that were good then still are."""
+        if self._until > since:
+            self._until = max(self._until, now + self._staleness)
+
     async def poll(self) -> None:
         """Looks once. What it raises leaves everything as it was, but for the time that passes."""
         async with self._turn:
@@ -189,8 +204,23 @@ class Follower(Feed):
             except Exception as error:
                 if not self._failing:
                     self._failing = True
-                    self._observer.emit(Lifecycle("change log", f"cannot be followed, caches end: {error!r}"))
+                    self._observer.emit(Lifecycle("change log", f"cannot be followed: {error!r}"))
+                if not self.sync():
+                    with suppress(Exception):  # there may be no copy either, which is told elsewhere
+                        await self._learn()
                 await asyncio.sleep(interval)
+
+    async def _learn(self) -> None:
+        """While the log cannot be read, what must be known soon is learned from a copy: who may not come in any more.
+
+        The order of transactions is not that of a copy, so that the newest are asked for again.
+        """
+        for applies, _, recent, _ in self.subscribers:
+            if recent is not None:
+                async with asyncio.timeout(PATIENCE):
+                    changes = await self._log.copied(self._snapshot, self._learned - OVERLAP, recent.resources)
+                applies(changes)
+                self._learned = max((change.xid for change in changes), default=self._learned)
 
     async def _tell(self) -> None:
         """Hints, by the database where there is no better way."""

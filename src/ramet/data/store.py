@@ -114,6 +114,12 @@ class Store(Protocol):
         With `keeps` the answer will be kept: it then holds all that this process's copies hold.
         """
 
+    async def copy(self, statement: Statement, values: Mapping[str, Any], after: str = "") -> Rows | None:
+        """For when `fetch` and `read` are unavailable: from a copy within the bound of staleness; None without one.
+
+        It holds what was written at the position `after`. The answer is not to be kept.
+        """
+
     def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
         """The same, with the parameters in order, where it needs no waiting; None when `fetch` has to be asked."""
 
@@ -139,6 +145,9 @@ class Store(Protocol):
 
     def copies(self) -> Mapping[str, str]:
         """What is wrong with each copy of the database that reads may use, by its name; empty text when nothing is."""
+
+    def spared(self) -> str:
+        """What to tell of the database while nothing can be changed but reads go on; empty text when that is not so."""
 
     async def ping(self) -> None:
         """Reads a little. Raises when the database does not answer."""

@@ -21,10 +21,14 @@ PATIENCE = 1.0  # seconds a check may take
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What a check found. `detail` is a sentence for people: what is wrong, and what to do about it."""
+    """What a check found. `detail` is a sentence for people: what is wrong, and what to do about it.
+
+    `bearable`: the process does enough without a part that is otherwise required, and others are no better off.
+    """
 
     ok: bool
     detail: str = ""
+    bearable: bool = False
 
 
 Check = Callable[[], Part | Awaitable[Part]]
@@ -108,7 +112,7 @@ class Health:
             if inspect.isawaitable(found):
                 async with asyncio.timeout(self._patience):
                     found = await found
-            ok, detail = found.ok, found.detail
+            ok, detail, required = found.ok, found.detail, required and not found.bearable
             self._broken.pop(name, None)
         except TimeoutError:
             ok, detail = False, f"No answer within {self._patience:g} s: it is overloaded, or hangs."

@@ -46,6 +46,8 @@ def checks(core: Core) -> Mapping[str, Check]:
         try:
             await core.store.ping()
         except Exception as error:
+            if spared := core.store.spared():
+                return Part(False, spared, bearable=True)
             return Part(False, f"The database does not answer ({type(error).__name__}). Look at it and its disk.")
         return Part(True)
 

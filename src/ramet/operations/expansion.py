@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from ramet.data.statement import Statement
+from ramet.data.store import Rows
 from ramet.declare.catalog import ResourceInfo
 from ramet.operations.core import Core
 from ramet.operations.operation import Operation
+
+Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Rows]]
 
 
 class Expansion:
@@ -31,17 +35,20 @@ class Expansion:
         targets = [self._core.catalog.by_name[info.references[name].target] for name in operation.query.expand]
         return tuple([self._core.authority.permit(target, "read", operation.caller).key for target in targets])
 
-    async def expand(self, info: ResourceInfo, operation: Operation, records: Sequence[Any]) -> list[dict[str, Any]]:
+    async def expand(
+        self, info: ResourceInfo, operation: Operation, records: Sequence[Any], fetch: Fetch
+    ) -> list[dict[str, Any]]:
         plain = [msgspec.structs.asdict(record) for record in records]
         for record in plain:
             record["expanded"] = {}
         for name in operation.query.expand:
-            targets = await self._load(info.references[name].target, operation, {record.get(name) for record in plain})
+            wanted = {record.get(name) for record in plain}
+            targets = await self._load(info.references[name].target, operation, wanted, fetch)
             for record in plain:
                 record["expanded"][name] = targets.get(record.get(name, ""))
         return plain
 
-    async def _load(self, target: str, operation: Operation, wanted: set[Any]) -> dict[str, Any]:
+    async def _load(self, target: str, operation: Operation, wanted: set[Any], fetch: Fetch) -> dict[str, Any]:
         ids = sorted(value for value in wanted if value is not None)
         if not ids:
             return {}
@@ -53,5 +60,5 @@ class Expansion:
         padded = ids + ids[-1:] * (size - len(ids))
         statement, shape = self._core.reads[target].many_plan("id", size, permit.guard)
         values = {f"v{number}": value for number, value in enumerate(padded)}
-        rows = await self._core.store.fetch(statement, {**values, **permit.values})
+        rows = await fetch(statement, {**values, **permit.values})
         return dict(zip([row[-1] for row in rows], shape.wire([row[:-1] for row in rows]), strict=True))

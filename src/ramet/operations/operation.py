@@ -67,7 +67,7 @@ class Result(msgspec.Struct, gc=False):
     """A finished answer. `body` is JSON; `cache` tells where it came from; `location` names what was made.
 
     `public` says that every caller would get the same; `key` is that of `entry` in the near cache, when it is kept.
-    `watch` is what a `watch` gives: something to subscribe to.
+    `watch` is what a `watch` gives: something to subscribe to. `fleeting`: it must not be kept, nor given to others.
     """
 
     body: bytes
@@ -81,3 +81,4 @@ class Result(msgspec.Struct, gc=False):
     location: str = ""
     replayed: bool = False
     watch: Any = None
+    fleeting: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,13 +13,14 @@ from ramet.cache.near import Entry
 from ramet.cache.records import Shelf
 from ramet.data.query import Query
 from ramet.data.reads import ListPlan
+from ramet.data.statement import Statement
 from ramet.data.store import Rows
 from ramet.declare.catalog import ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.operations.authority import Permit
 from ramet.operations.bound import Bound, Known
 from ramet.operations.core import Core
-from ramet.operations.expansion import Expansion
+from ramet.operations.expansion import Expansion, Fetch
 from ramet.operations.operation import Operation, Result
 
 _encode = msgspec.json.Encoder().encode
@@ -98,6 +99,9 @@ class Reading:
         finally:
             if self._loads.get(key, (0, (), None))[2] is future:
                 del self._loads[key]
+        if result.fleeting:
+            future.cancel()
+            return result
         result.public = _public(operation, permit)
         entry = Entry(result.body, result.etag, tags, began, self._near.now() + info.cache - age)
         if self._near.put(key, entry):
@@ -139,11 +143,36 @@ class Reading:
 
     async def _read(self, operation: Operation, permit: Permit) -> Result:
         bound = self.bind(operation, permit)
+        try:
+            if bound is None:
+                return await self._read_more(operation, permit, self._core.store.fetch)
+            kept = bool(operation.info.cache)
+            rows = await self._core.store.read(bound.statement, bound.values, operation.after, keeps=kept)
+            return bound.finish(rows)
+        except Problem as problem:
+            if problem.kind.code not in ("unavailable", "overloaded"):
+                raise
+            return await self._read_copy(operation, permit, bound, problem)
+
+    async def _read_copy(self, operation: Operation, permit: Permit, bound: Bound | None, problem: Problem) -> Result:
+        """The answer without the part that has `problem`, good for this caller alone; raises it when there is none."""
+
+        async def fetch(statement: Statement, values: Mapping[str, Any]) -> Rows:
+            rows = await self._core.store.copy(statement, values, operation.after)
+            if rows is None:
+                raise problem
+            return rows
+
         if bound is None:
-            return await (self._get if operation.kind == "get" else self._list)(operation, permit)
-        kept = bool(operation.info.cache)
-        rows = await self._core.store.read(bound.statement, bound.values, operation.after, keeps=kept)
-        return bound.finish(rows)
+            result = await self._read_more(operation, permit, fetch)
+        else:
+            result = bound.finish(await fetch(bound.statement, bound.values))
+        result.fleeting = True
+        return result
+
+    async def _read_more(self, operation: Operation, permit: Permit, fetch: Fetch) -> Result:
+        """What takes several statements."""
+        return await (self._get if operation.kind == "get" else self._list)(operation, permit, fetch)
 
     def _bind_get(self, operation: Operation, permit: Permit) -> Bound:
         info = operation.info
@@ -182,15 +211,15 @@ class Reading:
 
         return Known(statement, statement.arguments(bound.values), finish, keep)
 
-    async def _get(self, operation: Operation, permit: Permit) -> Result:
+    async def _get(self, operation: Operation, permit: Permit, fetch: Fetch) -> Result:
         """One record with those it refers to."""
         bound = self._bind_get(operation, permit)
-        rows = await self._core.store.fetch(bound.statement, bound.values)
+        rows = await fetch(bound.statement, bound.values)
         if not rows:
             raise Problem("not_found")
         _, shape = self._core.reads[operation.info.name].get_plan(operation.query.fields, permit.guard)
         record = shape.wire_one(rows[0][: len(shape.names)])
-        (expanded,) = await self._expansion.expand(operation.info, operation, [record])
+        (expanded,) = await self._expansion.expand(operation.info, operation, [record], fetch)
         body = _encode(expanded)
         return Result(body, etag=content_etag(body))
 
@@ -241,24 +270,24 @@ class Reading:
 
         return Known(plan.statement, plan.statement.arguments(bound.values), finish, keep)
 
-    async def _list(self, operation: Operation, permit: Permit) -> Result:
+    async def _list(self, operation: Operation, permit: Permit, fetch: Fetch) -> Result:
         """A list with what its records refer to, or with the number of all there are."""
         info, query = operation.info, operation.query
         plan = self._core.reads[info.name].list_plan(query, permit.guard)
         bound = self._bind_list(operation, permit)
-        shown, more = _shown(query, await self._core.store.fetch(bound.statement, bound.values))
+        shown, more = _shown(query, await fetch(bound.statement, bound.values))
         records = plan.wire(shown)
         if query.expand:
-            records = await self._expansion.expand(info, operation, records)
+            records = await self._expansion.expand(info, operation, records, fetch)
         page = self._page(info, query, plan, shown, more)
-        count = await self._count(operation, info, permit) if query.count else b""
+        count = await self._count(operation, info, permit, fetch) if query.count else b""
         body = b'{"items":' + _encode(records) + page + count + b"}"
         return Result(body, etag=content_etag(body))
 
-    async def _count(self, operation: Operation, info: ResourceInfo, permit: Permit) -> bytes:
+    async def _count(self, operation: Operation, info: ResourceInfo, permit: Permit, fetch: Fetch) -> bytes:
         reads = self._core.reads[info.name]
         statement = reads.count_plan(operation.query, permit.guard)
-        rows = await self._core.store.fetch(statement, {**reads.values(operation.query), **permit.values})
+        rows = await fetch(statement, {**reads.values(operation.query), **permit.values})
         return b',"count":%d' % rows[0][0]
 
     def _page(self, info: ResourceInfo, query: Query, plan: ListPlan, rows: Rows, more: bool) -> bytes:

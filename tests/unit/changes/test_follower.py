@@ -30,6 +30,7 @@ class Server:
         self.overfull = False
         self.trimmed = False
         self.hints = 0
+        self.asked: list[int] = []
         self.wake: Callable[[], None] = lambda: None
 
     def begin(self) -> int:
@@ -53,6 +54,11 @@ class Server:
         new = [] if seen is None else [row for row in self.rows if not seen.shows(row.xid)]
         found = None if self.overfull else sorted(new, key=lambda row: row.seq)
         return Poll(self.snapshot(), self.timeline, found, 0)
+
+    async def copied(self, seen: Snapshot, least: int, resources: Sequence[str]) -> Sequence[Change]:
+        high = max(seen.high, least)
+        self.asked.append(high)
+        return [row for row in self.rows if row.resource in resources and (row.xid >= high or row.xid in seen.open)]
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         for row in self.rows:
@@ -259,3 +265,44 @@ async def until(holds: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("It did not happen.")
+
+
+async def test_while_the_log_cannot_be_read_who_may_not_come_in_is_learned_from_a_copy() -> None:
+    server = Server()
+    clock = Clock()
+    feed = Follower(server, "0a1b2c3d", Observer(), 1.0, clock)
+    plain, learning = Copy(feed), Copy(feed, Recent(lambda: 0, ["Task"]))
+    await feed.start()
+    server.commit(late := server.begin())
+    await feed.poll()
+    assert (plain.seen, learning.seen) == ([0, late], [0, late])
+    plain.seen.clear()
+    learning.seen.clear()
+    server.failing = True
+
+    async def rounds(count: int) -> None:
+        before, task = len(server.asked), asyncio.create_task(feed.keep_up(0.001))
+        for _ in range(5_000):
+            if len(server.asked) >= before + count:
+                break
+            await asyncio.sleep(0.001)  # waits: for the follower's next rounds
+        task.cancel()
+        await asyncio.wait([task])
+        assert (len(server.asked) >= before + count) == (count > 0)
+
+    task = asyncio.create_task(feed.keep_up(0.001))
+    await asyncio.sleep(0.02)  # waits: for some rounds in which there is nothing to do
+    task.cancel()
+    await asyncio.wait([task])
+    assert server.asked == [], "the log was read within the bound"
+    clock.now += 1.5
+    server.commit(new := server.begin())
+    await rounds(2)
+    assert set(learning.seen) == {new}
+    assert plain.seen == []
+    assert not feed.sync(), "copies of data are not used all the same"
+    server.next += 20_000
+    server.commit(newest := server.begin())
+    await rounds(2)
+    assert newest in learning.seen
+    assert server.asked[-1] == newest - 10_000, "not all is asked for again, for ever"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import asyncpg
 import msgspec
 
+from ramet.data.postgres.hosts import connect
 from ramet.data.postgres.values import decode_moment, encode_moment
 from ramet.errors import SettingsError
 
@@ -16,6 +16,7 @@ STATEMENTS = 256
 NAME = "ramet"
 TIMELINE = "CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
 """Names the history of a primary: another one after each fail-over. Empty on a replica."""
+SILENCE = 5.0
 PATIENCE = 2.0
 """Seconds beyond its time-out after which a statement is given up, though its server has not."""
 
@@ -47,13 +48,17 @@ def address(url: str, *, writes: bool = True) -> str:
     return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(query), ""))
 
 
-async def open_link(url: str, *, timeout: float, limit: float, pooled: bool | None = None) -> Link:
+async def open_link(
+    url: str, *, timeout: float, limit: float, silence: float = SILENCE, pooled: bool | None = None
+) -> Link:
     """A connection, ready for statements. `timeout` bounds its opening, `limit` each statement, both in seconds.
 
+    It is dead when the network has not confirmed for `silence` seconds what was sent.
     Whether there is a pooler is found out unless `pooled` says it. Raises what the driver raises.
     """
-    driver = await asyncpg.connect(
+    driver = await connect(
         url,
+        silence=silence,
         timeout=timeout,
         command_timeout=limit + (0 if pooled else PATIENCE),
         # A cache would name statements that another transaction's connection does not have.
@@ -69,7 +74,7 @@ async def open_link(url: str, *, timeout: float, limit: float, pooled: bool | No
         found = pid != driver.get_server_pid()
         if pooled is None and not found:
             await driver.close()
-            return await open_link(url, timeout=timeout, limit=limit, pooled=False)
+            return await open_link(url, timeout=timeout, limit=limit, silence=silence, pooled=False)
         if not found:
             bound = int(limit * 1000)
             await driver.execute(

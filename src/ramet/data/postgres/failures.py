@@ -21,7 +21,8 @@ def lost(error: BaseException) -> bool:
         return str(error.sqlstate).startswith(LOST)
     if isinstance(error, asyncpg.exceptions.DataError):
         return False
-    return isinstance(error, asyncpg.InterfaceError | OSError)
+    # The driver's own error: the server has said farewell, and the end of the connection is still on its way.
+    return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
 
 
 def repeatable(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import starmap
 from typing import Any
@@ -13,10 +13,15 @@ from ramet.changes.follower import Poll
 from ramet.changes.snapshot import Snapshot, parse_snapshot
 from ramet.changes.source import Missed, Touched
 from ramet.changes.span import Span, parse_mark
+from ramet.data.postgres.beat import NOW, Mark
 from ramet.data.postgres.connection import TIMELINE, Link, open_link
 from ramet.data.postgres.pool import Pool
+from ramet.data.store import Rows
 
 CHANNEL = "ramet_changes"
+SILENCE = 2.0
+"""Seconds after which a connection that says nothing is left, and that a new one may take to be opened: the follower is
+the first that has to know, and has to be back soon."""
 MOST = 20_000
 """Rows that one poll reads; when there are more, making copies anew costs less."""
 PAGE = 1_000
@@ -28,7 +33,7 @@ _RUN = (
     "extract(epoch FROM pg_postmaster_start_time())::text || '/'"
     " || (SELECT oid::text FROM pg_database WHERE datname = current_database())"
 )
-_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, {_RUN}"
+_HEAD = f"pg_current_snapshot()::text, {TIMELINE}, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, {NOW}, {_RUN}"
 _POLL = (
     f"SELECT {_HEAD}, {_COLUMNS}"
     f" FROM (SELECT 1) AS now LEFT JOIN ramet_changes c ON {_UNSEEN.format(1, 2)} ORDER BY c.seq LIMIT {MOST + 1}"
@@ -46,6 +51,10 @@ _MISSED = (
     f" WHERE {_UNSEEN.format(1, 2)} AND c.seq > $3 AND c.kind <> 'before'"
     " AND pg_visible_in_snapshot(c.xid, $4::text::pg_snapshot) ORDER BY c.seq LIMIT $5"
 )
+_COPIED = (
+    f"SELECT {_COLUMNS} FROM ramet_changes c WHERE {_UNSEEN.format(1, 2)} AND c.resource = ANY ($3::text[])"
+    f" ORDER BY c.seq DESC LIMIT {MOST}"
+)
 _RECENT = (
     f"SELECT {_COLUMNS} FROM ramet_changes c WHERE c.at >= $1 AND c.resource = ANY ($2::text[]) AND c.seq > $3"
     f" ORDER BY c.seq LIMIT {PAGE}"
@@ -61,8 +70,8 @@ SKEW = 300.0
 class PostgresChanges:
     """Polls on a connection of its own, so that no queue for the others delays it. `retention` is in seconds.
 
-    `incarnation` is to be set before marks are read. `mark` is told when a look began, on the monotonic clock, and how
-    far the write-ahead log had come then.
+    `incarnation` is to be set before marks are read. `mark` is told what each look found of the primary. `copy` asks a
+    replica within the bound; None stands for none.
     """
 
     def __init__(
@@ -70,7 +79,8 @@ class PostgresChanges:
         url: str,
         pool: Pool,
         now: Callable[[], int],
-        mark: Callable[[float, int], None],
+        mark: Callable[[Mark], None],
+        copy: Callable[[str, tuple[Any, ...]], Awaitable[Rows | None]],
         *,
         timeout: float,
         limit: float,
@@ -80,7 +90,8 @@ class PostgresChanges:
         self._pool = pool
         self._now = now
         self._mark = mark
-        self._timeout = timeout
+        self._copy = copy
+        self._timeout = min(timeout, SILENCE)
         self._limit = limit
         self._retention = retention
         self._link: Link | None = None
@@ -103,9 +114,9 @@ class PostgresChanges:
         else:
             rows = await driver.fetch(_POLL, *_beyond(seen))
         self._before, self._looked = (now if seen is None else self._looked), now
-        snapshot, timeline, place, run = rows[0][:4]
-        self._mark(began, place)
-        new = [] if seen is None else [Change(*row[4:]) for row in rows if row[4] is not None]
+        snapshot, timeline, place, clock, run = rows[0][:5]
+        self._mark(Mark(began, timeline, place, clock))
+        new = [] if seen is None else [Change(*row[5:]) for row in rows if row[5] is not None]
         return Poll(parse_snapshot(snapshot), timeline, new if len(new) <= MOST else None, now, run)
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
@@ -118,6 +129,12 @@ class PostgresChanges:
                 seq = change.seq
             if len(rows) < PAGE:
                 return
+
+    async def copied(self, seen: Snapshot, least: int, resources: Sequence[str]) -> Sequence[Change]:
+        """As in `ramet.changes.follower`."""
+        high, still_open = _beyond(seen)
+        rows = await self._copy(_COPIED, (str(max(int(high), least)), still_open, list(resources)))
+        return [Change(*row) for row in reversed(rows or [])]
 
     async def touched(self, limit: int) -> list[Touched]:
         """As in `ramet.changes.follower`."""
@@ -141,7 +158,7 @@ class PostgresChanges:
         given, now = parse_mark(mark), self._now()
         if given is None or given.incarnation != self.incarnation or self._is_old(given.at, now):
             return None
-        snapshot, timeline, *_ = (await self._pool.read(_NOW, ()))[0]
+        snapshot, timeline = (await self._pool.read(_NOW, ()))[0][:2]
         head = parse_snapshot(snapshot)
         if given.timeline != timeline or max(given.old.high, given.new.high if given.new else 0) > head.high:
             return None
@@ -178,7 +195,7 @@ class PostgresChanges:
         link = self._link
         if link is None or link.driver.is_closed():
             pooled = self._pool.pooled
-            link = await open_link(self._url, timeout=self._timeout, limit=self._limit, pooled=pooled)
+            link = await open_link(self._url, timeout=self._timeout, limit=self._limit, silence=SILENCE, pooled=pooled)
             self._link = link
             if self._wake is not None and not link.pooled:
                 await link.driver.add_listener(CHANNEL, self._told)

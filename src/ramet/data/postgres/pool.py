@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ramet.data.postgres.connection import Link, open_link
+from ramet.data.postgres.connection import SILENCE, Link, open_link
 from ramet.data.postgres.failures import as_problem, lost
 from ramet.data.store import Rows
 from ramet.errors import Problem
+
+AGAIN = 1.0
+"""Seconds within which a connection that has died since it was last used shows it."""
 
 
 class Pool:
     """At most `size` connections. `limit` bounds a statement, `wait` a wait, in seconds; `opened` hears of new ones.
 
     When a connection turns out to be dead, all that were opened before are left: they most likely led to the same
-    server, which stopped or is no primary any more.
+    server, which stopped or is no primary any more. While none can be opened, one request at a time tries; the others
+    are told at once. `silence` is as for a connection.
     """
 
-    def __init__(self, url: str, *, size: int, wait: float, limit: float, opened: Callable[[Link], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        wait: float,
+        limit: float,
+        opened: Callable[[Link], None],
+        silence: float = SILENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._url = url
         self._size = size
         self._wait = wait
         self._limit = limit
         self._opened = opened
+        self._silence = silence
+        self._clock = clock
+        self._failing = False
+        self._trying = 0
+        self._lent: set[Link] = set()
         self._idle: deque[Link] = deque()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._count = 0
@@ -40,12 +60,15 @@ class Pool:
             while self._idle:
                 link = self._idle.pop()
                 if link.epoch == self._epoch and not link.driver.is_closed():
+                    self._lent.add(link)
                     return link
                 self._end(link)
             if self._closed:
                 raise Problem("unavailable", "The server is stopping.", retry_after=1)
-            if self._count < self._size:
+            if self._count < self._size and not (self._failing and self._trying):
                 return await self._open()
+            if self._failing and not self._lent:
+                raise Problem("unavailable", "The database does not answer.", retry_after=1)
             await self._free()
 
     def give(self, link: Link) -> None:
@@ -53,6 +76,7 @@ class Pool:
         if self._closed or link.epoch != self._epoch:
             self._end(link)
             return
+        self._lent.discard(link)
         self._idle.append(link)
         self._wake()
 
@@ -69,15 +93,32 @@ class Pool:
             self._end(link)
         return False
 
-    async def read(self, sql: str, arguments: tuple[Any, ...]) -> Rows:
-        """The rows of one statement that only reads; run again when its connection turns out to be dead."""
-        tried = False
+    def may_repeat(self, link: Link, error: BaseException, began: float) -> bool:
+        """As `failed`, and whether to try anew: only for a connection that was found dead at once.
+
+        Who has waited for the silence to end has waited long enough.
+        """
+        return self.failed(link, error) and self._clock() - began < AGAIN
+
+    def heard(self) -> None:
+        """The server answers elsewhere: connections can be opened again."""
+        self._failing = False
+
+    def drop(self) -> None:
+        """Ends every connection, also those in use: whoever waits for an answer on one hears that it is dead."""
+        self._epoch += 1
+        for link in self._lent:
+            link.driver.terminate()
+
+    async def read(self, sql: str, arguments: tuple[Any, ...], *, again: bool = True) -> Rows:
+        """The rows of one statement that only reads; with `again` run anew if its connection turns out to be dead."""
+        tried = not again
         while True:
-            link = await self.take()
+            link, began = await self.take(), self._clock()
             try:
                 rows: Rows = await link.driver.fetch(sql, *arguments)
             except BaseException as error:
-                if self.failed(link, error) and not tried:
+                if self.may_repeat(link, error, began) and not tried:
                     tried = True
                     continue
                 problem = as_problem(error) if isinstance(error, Exception) else error
@@ -102,17 +143,25 @@ class Pool:
 
     async def _open(self) -> Link:
         self._count += 1
+        self._trying += 1
         try:
-            link = await open_link(self._url, timeout=self._wait, limit=self._limit, pooled=self.pooled)
+            link = await open_link(
+                self._url, timeout=self._wait, limit=self._limit, silence=self._silence, pooled=self.pooled
+            )
+            self._failing = False
         except BaseException as error:
             self._count -= 1
             self._wake()
             if isinstance(error, Exception):
+                self._failing = True
                 raise Problem("unavailable", "The database does not answer.", retry_after=1) from error
             raise
+        finally:
+            self._trying -= 1
         link.epoch = self._epoch
         self.pooled = link.pooled
         self._opened(link)
+        self._lent.add(link)
         return link
 
     async def _free(self) -> None:
@@ -137,5 +186,6 @@ class Pool:
 
     def _end(self, link: Link) -> None:
         self._count -= 1
+        self._lent.discard(link)
         link.driver.terminate()
         self._wake()

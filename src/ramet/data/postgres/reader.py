@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
+from ramet.data.postgres.outage import Outage
 from ramet.data.postgres.pool import Pool
-from ramet.data.postgres.replicas import Replicas
+from ramet.data.postgres.replicas import Replica, Replicas
 from ramet.data.postgres.report import Report, explain
 from ramet.data.statement import Statement
 from ramet.data.store import Rows
+from ramet.errors import Problem
 
 
 class Reader:
     """Reads on the primary, and where that is as good on a replica."""
 
-    def __init__(self, primary: Pool, replicas: Replicas, report: Report) -> None:
+    def __init__(self, primary: Pool, replicas: Replicas, outage: Outage, report: Report) -> None:
         self._primary = primary
         self._replicas = replicas
+        self._outage = outage
         self._report = report
 
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
@@ -38,13 +41,32 @@ class Reader:
         """
         replica = self._replicas.choose(keeps=keeps)
         if replica is not None:
-            arguments = statement.arguments(values)
-            started = perf_counter()
-            rows = await self._replicas.read(replica, statement.sql, arguments, xid)
+            rows = await self._ask(replica, statement, values, xid)
             if rows is not None:
-                self._report(statement.sql, perf_counter() - started, len(rows))
                 return rows
+        elif keeps:
+            self.spare()
         return await self.fetch(statement, values)
+
+    def spare(self) -> None:
+        """Raises Problem at once when the primary does not answer and a replica within the bound does."""
+        if self._outage.quiet and self._replicas.choose(keeps=False) is not None:
+            raise Problem("unavailable", "The database does not answer.", retry_after=1)
+
+    async def copy(self, statement: Statement, values: Mapping[str, Any], xid: int | None) -> Rows | None:
+        """From a replica within the bound that has come to `xid`, if one is given; None when there is none."""
+        replica = self._replicas.choose(keeps=False)
+        return None if replica is None else await self._ask(replica, statement, values, xid)
+
+    async def _ask(
+        self, replica: Replica, statement: Statement, values: Mapping[str, Any], xid: int | None
+    ) -> Rows | None:
+        arguments = statement.arguments(values)
+        started = perf_counter()
+        rows = await self._replicas.read(replica, statement.sql, arguments, xid)
+        if rows is not None:
+            self._report(statement.sql, perf_counter() - started, len(rows))
+        return rows
 
     async def _explain(self, sql: str, arguments: tuple[Any, ...]) -> str:
         link = await self._primary.take()

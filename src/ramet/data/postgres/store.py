@@ -13,13 +13,15 @@ import asyncpg
 from ramet.changes.change import Change, Position, parse_position
 from ramet.changes.follower import Follower
 from ramet.data.fingerprint import FINGERPRINT, fingerprint
+from ramet.data.postgres.beat import Mark
 from ramet.data.postgres.connection import Link, address
 from ramet.data.postgres.ddl import schema_statements
 from ramet.data.postgres.leadership import Leadership
-from ramet.data.postgres.log import PostgresChanges
+from ramet.data.postgres.log import SILENCE, PostgresChanges
+from ramet.data.postgres.outage import Outage
 from ramet.data.postgres.pool import Pool
 from ramet.data.postgres.reader import Reader
-from ramet.data.postgres.replicas import Replicas
+from ramet.data.postgres.replicas import Replica, Replicas
 from ramet.data.postgres.report import Report
 from ramet.data.postgres.tables import COLUMNS, has_columns
 from ramet.data.postgres.transaction import PostgresTransaction
@@ -58,21 +60,31 @@ class PostgresStore:
         self._now = now
         url = address(settings.database_url)
         self._pool = self._make_pool(url, self._opened)
-        pools = {f"replica {number}": copy for number, copy in enumerate(settings.replica_urls, 1)}
+        self.outage = Outage(
+            url,
+            settings.outage_reads,
+            settings.max_staleness,
+            observer,
+            follow=lambda: self.replicas.follow(),
+            hold=lambda since, now: self.feed.hold(since, now),
+        )
         self.replicas = Replicas(
-            {name: self._make_pool(address(copy, writes=False)) for name, copy in pools.items()},
+            [self._make_replica(number, copy) for number, copy in enumerate(settings.replica_urls, 1)],
+            self._pool,
             observer,
             settings.max_staleness,
+            self.outage.as_of,
         )
         self._report = Report(observer, settings.slow_query)
-        self._reader = Reader(self._pool, self.replicas, self._report)
+        self._reader = Reader(self._pool, self.replicas, self.outage, self._report)
         self._leadership = Leadership(self._pool)
         self.fetch = self._reader.fetch
         self.changes = PostgresChanges(
             url,
             self._pool,
             now,
-            self.replicas.mark,
+            self._seen,
+            self.replicas.ask,
             timeout=settings.database_wait,
             limit=settings.statement_timeout,
             retention=settings.changes_retention,
@@ -98,7 +110,6 @@ class PostgresStore:
             await self._pool.close()
             raise
         settings = self._settings
-        self.replicas.start(settings.follow_interval)
         self.feed = Follower(self.changes, self.incarnation, self._observer, settings.max_staleness)
         self._writer = Writer(
             self._pool,
@@ -109,12 +120,15 @@ class PostgresStore:
             queue_limit=settings.write_queue_limit,
             timeout=settings.write_timeout,
         )
+        self.replicas.start(settings.follow_interval)
+        self.outage.start()
 
     async def stop(self) -> None:
         if self._writer is not None:
             await self._writer.close()
         with suppress(Problem):  # leases end by themselves
             await self._leadership.close()
+        await self.outage.stop()
         await self.replicas.stop()
         await self.changes.close()
         await self._pool.close()
@@ -130,8 +144,15 @@ class PostgresStore:
             if not keeps:
                 xid = position.seq
             elif not self.feed.holds(position):
+                self._reader.spare()
                 return await self.fetch(statement, values)
         return await self._reader.read(statement, values, xid, keeps=keeps)
+
+    async def copy(self, statement: Statement, values: Mapping[str, Any], after: str = "") -> Rows | None:
+        position = parse_position(after) if after else None
+        if after and (position is None or position.incarnation != self.incarnation):
+            return None
+        return await self._reader.copy(statement, values, None if position is None else position.seq)
 
     def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
         return None
@@ -164,6 +185,11 @@ class PostgresStore:
     def copies(self) -> Mapping[str, str]:
         return {replica.name: self.replicas.trouble(replica) for replica in self.replicas.all}
 
+    def spared(self) -> str:
+        if not self.outage.down or self.replicas.choose(keeps=False) is None:
+            return ""
+        return "The primary is down. Reads go on from replicas; changes are refused until it, or another, is up."
+
     async def ping(self) -> None:
         await self._pool.read("SELECT 1 FROM ramet_facts LIMIT 1", ())
 
@@ -184,7 +210,16 @@ class PostgresStore:
         self.replicas.wrote()
         self.feed.applied(xid, changes)
 
-    def _make_pool(self, url: str, opened: Callable[[Link], None] = lambda link: None) -> Pool:
+    def _seen(self, mark: Mark) -> None:
+        self.replicas.mark(mark)
+        self.outage.heard(mark.began)
+        self._pool.heard()
+
+    def _make_replica(self, number: int, url: str) -> Replica:
+        url = address(url, writes=False)
+        return Replica(f"replica {number}", url, self._make_pool(url, silence=SILENCE))
+
+    def _make_pool(self, url: str, opened: Callable[[Link], None] = lambda link: None, silence: float = 0.0) -> Pool:
         settings = self._settings
         return Pool(
             url,
@@ -192,6 +227,7 @@ class PostgresStore:
             wait=settings.database_wait,
             limit=settings.statement_timeout,
             opened=opened,
+            silence=silence or settings.database_wait,
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, TypeVar
@@ -150,11 +151,11 @@ class Writer:
         """A connection with an open transaction. One that is dead is found out here, where nothing is lost yet."""
         tried = False
         while True:
-            link = await self._pool.take()
+            link, began = await self._pool.take(), time.monotonic()
             try:
                 await link.driver.execute(_BEGIN)
             except BaseException as error:
-                if self._pool.failed(link, error) and not tried:
+                if self._pool.may_repeat(link, error, began) and not tried:
                     tried = True
                     continue
                 problem = as_problem(error) if isinstance(error, Exception) else error

@@ -75,6 +75,9 @@ class SqliteStore:
     ) -> Rows:
         return await self.reader.fetch(statement, values)
 
+    async def copy(self, statement: Statement, values: Mapping[str, Any], after: str = "") -> Rows | None:
+        return None
+
     def fetch_now(self, statement: Statement, arguments: Row) -> Rows | None:
         return self.reader.fetch_inline(statement, arguments)
 
@@ -93,6 +96,9 @@ class SqliteStore:
 
     def copies(self) -> Mapping[str, str]:
         return {}
+
+    def spared(self) -> str:
+        return ""
 
     async def ping(self) -> None:
         self.reader.fetch_now("SELECT count(*) FROM ramet_facts")

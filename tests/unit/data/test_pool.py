@@ -1,0 +1,82 @@
+"""Connections that end, or cannot be opened: who notices, who is told, and that nobody waits for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ramet.data.engines import engine_part
+from ramet.errors import Problem
+from tests import databases
+
+URL = "postgresql://h/d"
+
+
+def make(url: str, **more: Any) -> Any:
+    given = {"size": 4, "wait": 5.0, "limit": 30.0, "opened": lambda link: None}
+    return engine_part(URL, "pool").Pool(url, **{**given, **more})
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(5_000):
+        if holds():
+            return
+        await asyncio.sleep(0.002)  # waits: for tasks, or a server, at most 5,000 times
+    raise AssertionError("It did not happen within the deadline.")
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_the_server_has_ended_is_replaced_at_whatever_moment_it_is_used(turns: int) -> None:
+    """Its farewell comes in before its end: between the two the connection is open, and of no use."""
+    server = databases.server()
+    pool = make(server.url("postgres"))
+    try:
+        pid = (await pool.read("SELECT pg_backend_pid()", ()))[0][0]
+        server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert (await pool.read("SELECT pg_backend_pid()", ()))[0][0] != pid
+    finally:
+        await pool.close()
+
+
+async def test_while_none_can_be_opened_one_request_tries_and_the_others_are_told_at_once() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        pool = make(f"postgresql://ramet@127.0.0.1:{mute.getsockname()[1]}/d", wait=0.3)
+        with pytest.raises(Problem) as raised:
+            await pool.take()
+        assert raised.value.kind.code == "unavailable"
+        one = asyncio.create_task(pool.take())
+        await asyncio.sleep(0)
+        for _ in range(50):
+            with pytest.raises(Problem) as raised:
+                await pool.take()
+            assert (raised.value.kind.code, raised.value.retry_after) == ("unavailable", 1)
+        assert not one.done(), "they have not waited for it"
+        with pytest.raises(Problem):
+            await one
+        pool.heard()
+        both = [asyncio.create_task(pool.take()) for _ in range(2)]
+        await until(lambda: pool._trying == 2)
+        assert {type(it) for it in await asyncio.gather(*both, return_exceptions=True)} == {Problem}
+
+
+async def test_who_waits_on_a_dropped_connection_hears_of_it_and_is_not_tried_anew_unless_asked() -> None:
+    server = databases.server()
+    pool = make(server.url("postgres"))
+    try:
+        slow = asyncio.create_task(pool.read("SELECT pg_sleep(60)", (), again=False))
+        await until(lambda: len(pool._lent) == 1)
+        pool.drop()
+        with pytest.raises(Problem) as raised:
+            await slow
+        assert raised.value.kind.code == "unavailable"
+        assert (await pool.read("SELECT 1", (), again=False))[0][0] == 1
+    finally:
+        await pool.close()
