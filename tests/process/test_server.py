@@ -53,6 +53,21 @@ def test_load_balancers_have_time_to_learn_that_it_stops(tmp_path: Path) -> None
         assert refuses(port)
 
 
+def test_connections_that_were_left_open_are_outlasted(tmp_path: Path) -> None:
+    with serving(tmp_path, drain_delay=5.0) as server:
+        port = server.port()
+        with Connection(port) as busy:
+            busy.begin("/")
+            server.signal(signal.SIGTERM)
+            eventually(lambda: get(port)["x-draining"] == "True")
+            busy.send(b"abc")
+            answer = busy.head()
+            assert "connection" not in answer, "it was begun before anybody knew of the stop"
+            assert busy.file.read(3) == b"abc"
+            assert busy.get("/")["connection"] == "close"
+        assert server.ends() == 0
+
+
 @pytest.mark.parametrize("after", [(), (signal.SIGTERM,)])
 def test_ctrl_c_does_not_wait_for_load_balancers(tmp_path: Path, after: tuple[int, ...]) -> None:
     with supervising(tmp_path, workers=1, drain_delay=3_000) as parent:

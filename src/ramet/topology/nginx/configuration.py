@@ -92,6 +92,7 @@ def _http(front: Front, settings: Settings) -> Iterator[str]:
     yield f"client_body_timeout {time(BODY)};"
     yield "send_timeout 30s;"
     yield "keepalive_timeout 75s;"
+    yield "keepalive_requests 10000;"
     yield "reset_timedout_connection on;"
     yield "# The application refuses long addresses and many headers itself, with a better answer; these are wider."
     yield "large_client_header_buffers 4 16k;"

@@ -141,16 +141,26 @@ class _Process:
         """
         for dispatcher in self._dispatchers:
             dispatcher.close_connections()
-        began = asyncio.get_running_loop().time()
-        delay = asyncio.ensure_future(self._hurry.wait())
+        unaware = in_flight()
         try:
             async with asyncio.timeout(self._settings.stop_timeout):
                 await self._app.drain()
         except TimeoutError:
             say("Streams did not end in time and were left.")
-        left = began + self._settings.drain_delay - asyncio.get_running_loop().time()
-        await asyncio.wait({delay}, timeout=max(0.0, left))
-        delay.cancel()
+        await self._outlast(unaware)
+
+    async def _outlast(self, unaware: set[asyncio.Task[Any]]) -> None:
+        """Wait `drain_delay` from the last answer that left its connection open, which those to `unaware` do."""
+        clock, delay = asyncio.get_running_loop().time, self._settings.drain_delay
+        end = clock() + delay
+        latest = end + self._settings.stop_timeout
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        while not hurry.done() and (left := min(end, latest) - clock()) > 0:
+            done, _ = await asyncio.wait({hurry, *unaware}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                unaware -= done
+                end = clock() + delay
+        hurry.cancel()
 
     async def _finish(self, serving: asyncio.Future[None]) -> bool:
         """Wait for what is in flight, at most `stop_timeout`; whether all connections have ended."""
