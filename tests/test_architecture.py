@@ -21,6 +21,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "settings": frozenset({"errors"}),
     "declare": FOUNDATION,
+    "redis": FOUNDATION,  # a way to a server, which knows nothing of what is kept there
     # The middle: siblings meet only where one is the language of the other.
     "limits": DECLARE,
     "access": DECLARE,
@@ -29,7 +30,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "data": DECLARE | {"access", "changes"},  # a rule becomes a part of the WHERE; a write returns its position
     "identity": DECLARE | {"changes"},  # a revocation arrives through the log
     # The heart joins them; what stands around it speaks to the heart.
-    "operations": DECLARE | MIDDLE,
+    "operations": DECLARE | MIDDLE,  # it joins Redis to those who keep something there, who do not import it
     # who calls and from where is read from headers and cookies; a query string becomes a Query; coded bodies are kept
     "interfaces": DECLARE | {"operations", "identity", "limits", "data", "cache"},
     "operate": DECLARE | {"operations", "changes", "cache", "data", "limits"},  # health and figures look at the parts
@@ -50,6 +51,7 @@ DRIVERS: Mapping[str, str] = {
     "sqlalchemy.dialects.sqlite": "data/sqlite",
     "ramet.data.sqlite": "data",
     "asyncpg": "data/postgres",
+    "redis": "redis",
     "psycopg": "data/postgres",
     "sqlalchemy.dialects.postgresql": "data/postgres",
     "ramet.data.postgres": "data",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ramet.cache.near import NearCache
@@ -23,7 +22,7 @@ from ramet.interfaces.pages.waiting import Waiting
 from ramet.interfaces.realtime.realtime import Realtime
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApp, relative_path
-from ramet.limits.counters import LocalCounters
+from ramet.limits.counters import counters_of
 from ramet.limits.limiter import Limiter
 from ramet.limits.overload import InFlight, LoopLag
 from ramet.observe import Observer
@@ -39,6 +38,7 @@ from ramet.operations.layout import lay_out
 from ramet.operations.outbox import Outbox
 from ramet.operations.pipeline import Pipeline
 from ramet.operations.recall import Recall
+from ramet.operations.sharing import Sharing
 from ramet.settings import Settings
 
 
@@ -117,20 +117,20 @@ class App:
     async def _assemble(self, settings: Settings, observer: Observer) -> None:
         self.feed = self.store.feed
         self.near = NearCache(settings.cache_size, time.monotonic)
-        self.feed.subscribe(self.near.apply, self.near.clear)
         root = read_root(settings.secret or await self.store.fact("root_secret", new_root))
-        counters = LocalCounters(Path(settings.run_dir) if settings.run_dir else None)
-        limiter = Limiter(settings, counters, time.monotonic_ns, observer)
+        limiter = Limiter(settings, counters_of(settings), time.monotonic_ns, observer)
         self.identity = Identity(settings, root, limiter, observer, self.clock)
         self.identity.follow(self.feed)
+        sharing = self.sharing = Sharing(settings, self.store, self.catalog, root, observer)
         await self.feed.start()
+        await sharing.start()
         self.core = Core(
             catalog=self.catalog,
             schema=self.schema,
             engine=self.engine,
             store=self.store,
-            feed=self.feed,
             near=self.near,
+            sharing=sharing,
             authority=self.authority,
             cursors=Cursors(derive(root, "cursors")),
             settings=settings,
@@ -173,14 +173,14 @@ class App:
         await self._waiting.stop()
         if not self._running:
             return
-        above, below = (self._mounts, self.realtime, self._outbox, self._chores), (self.feed, self.store, self.watch)
-        for part in (*above, self.identity, *below):
+        above = (self._mounts, self.realtime, self._outbox, self._chores, self.identity)
+        for part in (*above, self.feed, self.sharing, self.store, self.watch):
             await part.stop()
         self._lag.stop()
         self._running = False
 
-    def begin(self, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
-        """Answers a request that came over RSGI and gives None, or gives what is left to await."""
+    def begin(self, scope: Any, protocol: Any) -> Any:
+        """Answers a request that came over RSGI and gives None, or gives what is left of it to await."""
         return self._mounts.rsgi(self._rest, self._sockets, scope, protocol)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:

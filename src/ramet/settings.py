@@ -39,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "sqlite:///ramet.db"
     )
     replica_urls: Annotated[tuple[str, ...], _s("Replicas of a database server that lists and records may be read from, comma-separated.", secret=True)] = ()
+    redis_url: Annotated[str, _s("What instances share besides the database: redis://, rediss:// (TLS), unix://, or redis+cluster://. Empty means nothing.", secret=True, also="REDIS_URL")] = ""
+    redis_timeout: Annotated[float, _s("Longest time for one call to Redis.")] = 0.1
+    redis_pool: Annotated[int, _s("Connections to Redis that one process keeps.")] = 16
     demo: Annotated[bool, _s("Fill an empty database with the application's demo data and show its sign-in on the first page.")] = False
     secret: Annotated[str, _s("Key material for cursors and stored keys; made and kept in the database when empty.", secret=True)] = ""
     public_url: Annotated[str, _s("The address users see, when a proxy is in front.")] = ""
@@ -68,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_wait: Annotated[float, _s("How long a statement waits for one of them, or for a new one to be opened.")] = 5.0
     max_staleness: Annotated[float, _s("Age beyond which a process on a database server answers from no cache until it has seen the change log again.")] = 1.0
     cache_size: Annotated[int, _s("Bytes the near cache may hold.")] = 33_554_432
+    shared_answer_size: Annotated[int, _s("Bytes an answer may have that instances share in Redis; 0 shares none.")] = 262_144
     record_cache_size: Annotated[int, _s("Bytes of records' JSON kept for a second, to spare encoding anew what has the same version; 0 keeps nothing.")] = 8_388_608
     follow_interval: Annotated[float, _s("How often a process looks at the change log while nothing else makes it look.")] = 0.05
     changes_retention: Annotated[float, _s("How long the change log is kept.")] = 86_400.0

@@ -17,7 +17,7 @@ from ramet.changes.feed import Recent
 from ramet.data.engines import engine_for, open_store, prepare_schema
 from ramet.data.schema import Schema
 from ramet.data.statement import Statement, compile_statement
-from ramet.data.store import Entry, Store, Transaction
+from ramet.data.store import Awaited, Entry, Store, Transaction
 from ramet.declare.catalog import Catalog
 from ramet.errors import Problem
 from ramet.observe import Observer
@@ -131,8 +131,10 @@ async def test_a_simple_insertion_is_logged_at_its_place_and_a_refused_one_is_no
     async with place.store() as store:
         head = await end_of(store)
 
-        def kept(name: str) -> Any:
-            return store.insert(place.put, (name, "v"), Entry("Fact", name, "created", 1, "owner", b"{}"))
+        async def kept(name: str) -> Position:
+            told: Awaited[Position] = Awaited()
+            store.insert(place.put, (name, "v"), Entry("Fact", name, "created", 1, "owner", b"{}"), told.settle)
+            return await told
 
         first, again, last = await asyncio.gather(kept("a"), kept("a"), kept("b"), return_exceptions=True)
         assert isinstance(again, Problem)

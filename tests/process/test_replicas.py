@@ -3,73 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 
-from ramet import Access, Resource, everyone
-from ramet.app import App
 from ramet.data.engines import engine_part
-from ramet.settings import Settings
-from tests import databases
-from tests.conftest import Scale
-from tests.postgres import Server
-from tests.scenarios.core_world import Clock, World, person
-
-A = person(1)
-OPEN = Access(read=everyone, create=everyone, update=everyone, delete=everyone)
-
-
-class Kept(Resource):
-    title: str
-
-    path = "kept"
-    access = OPEN
-    cache = 300
-
-
-class Plain(Resource):
-    title: str
-
-    path = "plain"
-    access = OPEN
-
-
-RESOURCES = [Kept, Plain]
-BOUND = 1.0 + 0.5
-"""Seconds: `max_staleness`, and what a busy machine adds to the moments that a test can see."""
-
-
-class Pair:
-    """A primary and its replica, with a database that has the schema."""
-
-    def __init__(self) -> None:
-        self.primary = Server()
-        self.primary.create()
-        self.primary.start()
-        self.primary.sql("CREATE DATABASE pages")
-        databases.migrate(self.primary.url("pages"), App(resources=RESOURCES))
-        self.replica = self.primary.replica("hot_standby_feedback=on")
-        self.replica.start()
-
-    def remove(self) -> None:
-        self.replica.remove()
-        self.primary.remove()
-
-    def delay(self, length: str) -> None:
-        """How much later than the primary the replica shows a commit."""
-        self.replica.sql(f"ALTER SYSTEM SET recovery_min_apply_delay = '{length}'")
-        self.replica.sql("SELECT pg_reload_conf()")
-
-    def pause(self) -> None:
-        self.replica.sql("SELECT pg_wal_replay_pause()")
-
-    def resume(self) -> None:
-        self.replica.sql("SELECT pg_wal_replay_resume()")
+from tests.process.copies import A, Pair, healthy, instance, served, until
+from tests.scenarios.core_world import World
 
 
 @pytest.fixture(scope="module")
@@ -79,46 +20,6 @@ def pair() -> Iterator[Pair]:
         yield found
     finally:
         found.remove()
-
-
-@asynccontextmanager
-async def instance(pair: Pair, **more: Any) -> AsyncIterator[World]:
-    settings = {"replica_urls": (pair.replica.url("pages"),), "max_staleness": 1.0, **more}
-    app = App(resources=RESOURCES, clock=Clock())
-    app.configure(
-        Settings.read(
-            {}, database_url=pair.primary.url("pages"), password_memory=8, log_level="error", limits=False, **settings
-        )
-    )
-    await app.open()
-    try:
-        yield World(app, Clock())
-    finally:
-        await app.shutdown()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(2_000):
-        if holds():
-            return
-        await asyncio.sleep(0.01)  # waits: for a replica, at most 2,000 times
-    raise AssertionError("It did not happen within the deadline.")
-
-
-def served(world: World) -> list[str]:
-    """Counts the reads that replicas answer from here on."""
-    found: list[str] = []
-    replicas: Any = world.app.store.replicas
-    read = replicas.read
-
-    async def counted(replica: Any, sql: str, arguments: Any, xid: int | None) -> Any:
-        rows = await read(replica, sql, arguments, xid)
-        if rows is not None:
-            found.append(sql)
-        return rows
-
-    replicas.read = counted
-    return found
 
 
 async def titles(world: World, path: str, position: str = "") -> list[str]:
@@ -132,7 +33,7 @@ async def test_while_replay_stands_still_no_caller_with_a_position_reads_what_is
     async with AsyncExitStack() as stack:
         worlds = [await stack.enter_async_context(instance(pair)) for _ in range(2)]
         for world in worlds:
-            await until(lambda world=world: world.app.store.replicas.choose(keeps=False) is not None)
+            await until(lambda world=world: healthy(world))
         before = len(await titles(worlds[0], path))
         pair.pause()
         try:
@@ -145,37 +46,6 @@ async def test_while_replay_stands_still_no_caller_with_a_position_reads_what_is
                 assert (await titles(reader, path, position))[before:] == made
         finally:
             pair.resume()
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("delay", ["0", "100ms", "5s"])
-async def test_pairs_of_a_write_and_a_read_through_any_instance_are_never_stale(
-    pair: Pair, delay: str, scale: Scale
-) -> None:
-    """With a position nothing older than the write is read; without one nothing older than the bound."""
-    pair.delay(delay)
-    chance = random.Random(delay)
-    try:
-        async with AsyncExitStack() as stack:
-            worlds = [await stack.enter_async_context(instance(pair)) for _ in range(3)]
-            counts = [served(world) for world in worlds]
-            made = {path: await worlds[0].create(f"/{path}", A, title="0") for path in ("kept", "plain")}
-            written = {path: [(time.monotonic(), 0)] for path in made}
-            for number in range(1, scale(short=120, full=30_000)):
-                path = chance.choice(["kept", "plain"])
-                writer, reader, other = (chance.choice(worlds) for _ in range(3))
-                address = f"/{path}/{made[path]['id']}"
-                answer = await writer.ask("PATCH", address, A, {"title": str(number)})
-                written[path].append((time.monotonic(), number))
-                position = {"ramet-position": answer.headers["ramet-position"]}
-                assert (await reader.ask("GET", address, A, headers=position)).json["title"] == str(number)
-                begun = time.monotonic()
-                answer = await other.ask("GET", address, A)
-                seen = int(answer.json["title"]) if answer.status == 200 else -1
-                assert seen >= max((it for at, it in written[path] if at < begun - BOUND), default=-1)
-            assert any(counts) == (delay != "5s")
-    finally:
-        pair.delay("0")
 
 
 async def test_without_a_position_healthy_replicas_answer_and_lagging_ones_are_left_out(pair: Pair) -> None:

@@ -18,6 +18,12 @@ ENTRY_OVERHEAD = 600
 MAX_TAGS = 100_000
 
 
+def tags_of(resource: str, record_id: str, owner: str | None) -> tuple[str, ...]:
+    """The tags that a change of a record touches."""
+    tags = (resource, f"{resource}:{record_id}")
+    return tags if owner is None else (*tags, f"{resource}:owner:{owner}")
+
+
 class Entry:
     """One finished answer. `variants` holds its compressed forms; `headers` what goes with each.
 
@@ -113,9 +119,7 @@ class NearCache:
         generations = self._generations
         for change in changes:
             self.counter = counter = self.counter + 1
-            resource, owner = change.resource, change.owner
-            tags = (resource, f"{resource}:{change.record_id}")
-            for tag in tags if owner is None else (*tags, f"{resource}:owner:{owner}"):
+            for tag in tags_of(change.resource, change.record_id, change.owner):
                 generations[tag] = counter
                 generations.move_to_end(tag)
         while len(generations) > self._max_tags:

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from ramet.changes.change import Change, Position
 from ramet.changes.feed import Feed
-from ramet.changes.snapshot import Snapshot
+from ramet.changes.snapshot import Snapshot, Stamp
+from ramet.changes.source import Touched
 from ramet.changes.span import Span
 from ramet.observe import Lifecycle, Observer
 
@@ -51,8 +52,20 @@ class PolledLog(Protocol):
     def listen(self, wake: Callable[[], None]) -> None:
         """Calls `wake` whenever another instance hints; to be said before the first poll."""
 
+    async def touched(self, limit: int) -> Sequence[Touched]:
+        """What was changed last, the newest transactions first, at most `limit`."""
+
     def expired(self) -> bool:
         """Whether rows may have been trimmed since the last poll before they were read."""
+
+
+class Hints(Protocol):
+    """Another way to wake the followers of other instances, for as long as it is there."""
+
+    @property
+    def available(self) -> bool: ...
+    async def hint(self) -> None: ...
+    def listen(self, wake: Callable[[], None]) -> None: ...
 
 
 class Follower(Feed):
@@ -83,6 +96,12 @@ class Follower(Feed):
         self._hint = False
         self._doubts = 0
         self._failing = False
+        self._hints: Hints | None = None
+
+    def hint_by(self, hints: Hints) -> None:
+        """Wakes others this way while it is there, and listens to it too."""
+        self._hints = hints
+        hints.listen(self._wake.set)
 
     async def start(self) -> None:
         self._log.listen(self._wake.set)
@@ -97,6 +116,15 @@ class Follower(Feed):
 
     async def catch_up(self) -> None:
         await self.poll()
+
+    @property
+    def stamp(self) -> Stamp:
+        """What copies hold of what others have committed, at least."""
+        return Stamp(self._timeline, self._snapshot)
+
+    async def touched(self, limit: int) -> Sequence[Touched]:
+        """What was changed last, by whomever, the newest transactions first, at most `limit`."""
+        return await self._log.touched(limit)
 
     @property
     def mark(self) -> str:
@@ -150,8 +178,7 @@ class Follower(Feed):
             try:
                 if self._hint:
                     self._hint = False
-                    async with self._turn:
-                        await self._log.hint()
+                    await self._tell()
                     await self.poll()
                     await asyncio.sleep(HINT_PAUSE)
                 else:
@@ -162,6 +189,14 @@ class Follower(Feed):
                     self._failing = True
                     self._observer.emit(Lifecycle("change log", f"cannot be followed, caches end: {error!r}"))
                 await asyncio.sleep(interval)
+
+    async def _tell(self) -> None:
+        """Hints, by the database where there is no better way."""
+        if self._hints is not None and self._hints.available:
+            await self._hints.hint()
+            return
+        async with self._turn:
+            await self._log.hint()
 
     async def _begin(self, began: float, found: Poll) -> None:
         """Every copy is made anew as of `found`: at the start, after a fail-over, and when rows were missed."""

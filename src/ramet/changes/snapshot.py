@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -22,6 +24,13 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
     def __str__(self) -> str:
         return f"{self.low}:{self.high}:{','.join(map(str, sorted(self.open)))}"
+
+
+class Stamp(NamedTuple):
+    """How far a follower had come: what it had applied, on one timeline of its database."""
+
+    timeline: str
+    snapshot: Snapshot
 
 
 def parse_snapshot(text: str) -> Snapshot:

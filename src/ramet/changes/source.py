@@ -27,6 +27,15 @@ class Missed(NamedTuple):
     more: bool
 
 
+class Touched(NamedTuple):
+    """One change, as far as caches care. `xid` is its transaction."""
+
+    resource: str
+    record_id: str
+    owner: str | None
+    xid: int
+
+
 class ChangeSource(Protocol):
     """Where a log is read. An engine supplies it."""
 

@@ -39,9 +39,12 @@ def _table(metadata: MetaData, info: ResourceInfo, catalog: Catalog, engine: Eng
     for fields, unique in _indexes(info):
         label = "_".join(field[1:] + "_desc" if field.startswith("-") else field for field in fields)
         key = engine.unique_key if unique else engine.ordered
+        # Read backwards an index serves as well. The way round in which ids ascend, which are in the order of time, new
+        # rows come at the end of a page, and at the end of the index where it has the default order: less is rewritten.
+        mirrored = not unique and fields[-1].startswith("-")
         Index(
             f"ix_{info.table}_{label}" + ("_unique" if unique else ""),
-            *(key(table.c[field.removeprefix("-")], field.startswith("-")) for field in fields),
+            *(key(table.c[field.removeprefix("-")], field.startswith("-") != mirrored) for field in fields),
             unique=unique,
         )
     return table

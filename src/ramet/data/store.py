@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ramet.changes.change import Kind, Position
 from ramet.changes.feed import Feed
@@ -24,6 +25,35 @@ class Entry(NamedTuple):
     version: int
     owner: str | None
     record: bytes | None
+
+
+Settle = Callable[[Position | Exception], object]
+"""Is told once, in the event loop, the place in the log of what is durable now, or why it is not. Never raises."""
+
+
+class Awaited(Generic[T]):
+    """Something that is told later, for one who waits for it, and who may go away meanwhile."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    @property
+    def left(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._future.done()
+
+    def settle(self, result: T | Exception) -> None:
+        if self._future.done():
+            return
+        if isinstance(result, Exception):
+            self._future.set_exception(result)
+        else:
+            self._future.set_result(result)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._future.__await__()
 
 
 class Transaction(Protocol):
@@ -94,10 +124,10 @@ class Store(Protocol):
         Raises Problem when the queue is full, the time is over or the disk refuses.
         """
 
-    def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Awaitable[Position]:
-        """Runs one inserting statement and logs `entry`, in a transaction of their own; returns the entry's place.
+    def insert(self, statement: Statement, arguments: Row, entry: Entry, settle: Settle) -> None:
+        """Runs one inserting statement and logs `entry`, in a transaction of their own; tells the entry's place.
 
-        Does what `write` would do with such a work, at less cost.
+        Does what `write` would do with such a work, at less cost. Raises Problem when the queue is full.
         """
 
     async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:

@@ -16,7 +16,7 @@ from ramet.interfaces.rest.repeats import Repeats
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApplication
 from ramet.interfaces.transport.mount import Mount
-from ramet.interfaces.transport.rsgi import begin_rsgi
+from ramet.interfaces.transport.rsgi import Left, begin_rsgi
 from ramet.limits.addresses import Addresses
 from ramet.limits.overload import InFlight
 from ramet.operations.batching import Batching
@@ -82,7 +82,7 @@ class Mounts:
         for mount in self._mounts:
             await mount.shutdown()
 
-    def rsgi(self, rest: Rest, sockets: Sockets, scope: Any, protocol: Any) -> Coroutine[Any, Any, None] | None:
+    def rsgi(self, rest: Rest, sockets: Sockets, scope: Any, protocol: Any) -> Left | None:
         """Passes a request or a WebSocket to whoever has its path.
 
         None when it is answered already; else what is left to await.

@@ -8,6 +8,7 @@ from typing import Protocol
 from ramet.limits.policy import Decision, Policy
 from ramet.limits.storage import anonymous, shared
 from ramet.limits.table import SharedTable, Table
+from ramet.settings import Settings
 
 SLOTS = 32_768
 
@@ -40,6 +41,11 @@ class Counters(Protocol):
     """Makes the counter of each policy."""
 
     def open(self, policy: Policy) -> Counter: ...
+
+
+def counters_of(settings: Settings) -> Counters:
+    """The counters of this process, or of all on this machine that have one `run_dir`."""
+    return LocalCounters(Path(settings.run_dir) if settings.run_dir else None)
 
 
 class LocalCounters:

@@ -19,7 +19,16 @@ class Streams(Protocol):
 
 def figures(core: Core, in_flight: InFlight, streams: Streams) -> Gauges:
     """Queue lengths, sizes and counts by metric name."""
+    shared = core.sharing.answers
+    more: Gauges = {}
+    if shared is not None:
+        more = {
+            "ramet_shared_cache_fills": ("Answers on their way to the shared cache.", shared.filling),
+            "ramet_shared_cache_refused": ("Shared answers that were older than this process.", lambda: shared.refused),
+            "ramet_redis_failures": ("Calls to Redis that failed.", lambda: core.sharing.connection.failed),
+        }
     return {
+        **more,
         "ramet_in_flight": ("Requests being worked on.", lambda: in_flight.current),
         "ramet_write_queue": ("Writes waiting for the writer.", lambda: core.store.waiting),
         "ramet_near_cache_bytes": ("Bytes in the near cache.", lambda: core.near.bytes),
@@ -51,11 +60,14 @@ def checks(core: Core) -> Mapping[str, Check]:
 def copies(core: Core) -> Mapping[str, Check]:
     """The parts without which reads are only slower."""
 
+    def troubles() -> Mapping[str, str]:
+        return {**core.store.copies(), **core.sharing.trouble()}
+
     def check(name: str) -> Check:
         def look() -> Part:
-            trouble = core.store.copies()[name]
+            trouble = troubles()[name]
             return Part(not trouble, trouble)
 
         return look
 
-    return {name: check(name) for name in core.store.copies()}
+    return {name: check(name) for name in troubles()}

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ramet.changes.change import Position
 from ramet.data.codec import RowShape
-from ramet.data.store import Transaction
+from ramet.data.store import Awaited, Transaction
 from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.operations.authority import Permit
@@ -83,9 +84,9 @@ class Changing:
             and self._writing.simple(info, values, permit)
             and not self._core.authority.bounds(info, values, caller)
         ):
-            row, record, place = self._writing.create_simple(
-                info, [values.get(name, msgspec.UNSET) for name in own_fields(info)], caller
-            )
+            place: Awaited[Position] = Awaited()
+            given = [values.get(name, msgspec.UNSET) for name in own_fields(info)]
+            row, record = self._writing.create_simple(info, given, caller, place.settle)
             position = await place
             body = _encode(self.shown(info, row, permit)) if permit.closed else record
             return Result(body, 201, etag='"1"', location=row[0], position=str(position))

@@ -20,6 +20,7 @@ from ramet.declare.catalog import Catalog
 from ramet.observe import Observer
 from ramet.operations.authority import Authority
 from ramet.operations.cursors import Cursors
+from ramet.operations.sharing import Sharing
 from ramet.settings import Settings
 
 T = TypeVar("T")
@@ -35,8 +36,8 @@ class Core:
         schema: Schema,
         engine: Engine,
         store: Store,
-        feed: Feed,
         near: NearCache,
+        sharing: Sharing,
         authority: Authority,
         cursors: Cursors,
         settings: Settings,
@@ -48,11 +49,13 @@ class Core:
         self.schema = schema
         self.engine = engine
         self.store = store
-        self.feed = feed
+        self.feed: Feed = store.feed
         self.near = near
+        self.feed.subscribe(near.apply, near.clear)
+        self.sharing = sharing
         kept = settings.record_cache_size if store.inline else 0
         self.records = Records(kept, [info.name for info in catalog], monotonic)
-        feed.subscribe(self.records.apply, self.records.clear)
+        self.feed.subscribe(self.records.apply, self.records.clear)
         self.authority = authority
         self.cursors = cursors
         self.settings = settings

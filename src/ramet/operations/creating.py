@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 
-from ramet.changes.change import Position
+from ramet.data.store import Settle
 from ramet.operations.inputs import decode_input
 from ramet.operations.operation import Operation
 from ramet.operations.writing import Writing, own_fields
@@ -25,13 +24,13 @@ class Creation:
         self._decoder = decoder
         self._names = own_fields(operation.info)
 
-    def begin(self, body: bytes) -> tuple[str, bytes, Awaitable[Position]]:
-        """The id of the record that `body` gives, its JSON, and its place in the log, which is there once it is stored.
+    def begin(self, body: bytes, settle: Settle) -> tuple[str, bytes]:
+        """The id of the record that `body` gives, and its JSON; its place in the log is told once it is stored.
 
         Raises Problem for what the body gets wrong, and when the store takes no more writes.
         """
         info = self._info
         given = decode_input(body, self._decoder, info.fields, info.inputs.checked)
         values = [getattr(given, name, msgspec.UNSET) for name in self._names]
-        row, record, place = self._writing.create_simple(info, values, self._caller)
-        return row[0], record, place
+        row, record = self._writing.create_simple(info, values, self._caller, settle)
+        return row[0], record

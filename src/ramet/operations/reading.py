@@ -31,6 +31,7 @@ class Reading:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._near = core.near
+        self._answers = core.sharing.answers
         self._expansion = Expansion(core)
         self._loads: dict[Hashable, tuple[int, tuple[str, ...], asyncio.Future[Result]]] = {}
 
@@ -77,8 +78,16 @@ class Reading:
         began = self._near.counter
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._loads[key] = (began, tags, future)
+        answers = self._answers if operation.synced else None
+        stamp = None if answers is None else answers.stamp()
+        age = 0.0
         try:
-            result = await self._read(operation, permit)
+            found = None if answers is None else await answers.find(key, tags)
+            if found is None:
+                result = await self._read(operation, permit)
+                result.cache = "miss"
+            else:
+                result, age = Result(found.body, etag=found.etag, cache="shared"), found.age
         except BaseException as error:
             if isinstance(error, Exception):
                 future.set_exception(error)
@@ -89,11 +98,12 @@ class Reading:
         finally:
             if self._loads.get(key, (0, (), None))[2] is future:
                 del self._loads[key]
-        result.cache = "miss"
         result.public = _public(operation, permit)
-        entry = Entry(result.body, result.etag, tags, began, self._near.now() + info.cache)
+        entry = Entry(result.body, result.etag, tags, began, self._near.now() + info.cache - age)
         if self._near.put(key, entry):
             result.entry, result.key = entry, key
+            if answers is not None and found is None:
+                answers.keep(key, stamp, result.body, result.etag, info.cache)
         future.set_result(result)
         return result
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ramet.access.deciding import decides
 from ramet.changes.change import Kind, Position
-from ramet.data.store import Entry, Transaction
+from ramet.data.store import Entry, Settle, Transaction
 from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.errors import Fault, Problem
 from ramet.identity.caller import Caller
@@ -47,11 +47,11 @@ class Writing:
         return not any(values.get(name) is not None for name in info.references)
 
     def create_simple(
-        self, info: ResourceInfo, values: Sequence[Any], caller: Caller
-    ) -> tuple[Sequence[Any], bytes, Awaitable[Position]]:
-        """Begins to store a `simple` record in a transaction of its own: its row, its JSON, and its place in the log.
+        self, info: ResourceInfo, values: Sequence[Any], caller: Caller, settle: Settle
+    ) -> tuple[Sequence[Any], bytes]:
+        """Begins to store a `simple` record in a transaction of its own: its row and its JSON.
 
-        The place is there once the record is on disk. `values` are those of `own_fields`, UNSET for their defaults.
+        Its place in the log is told once it is on disk. `values` are those of `own_fields`, UNSET for their defaults.
         """
         now = self._core.moment()
         record_id, owner = self._core.new_id(), caller.id
@@ -61,7 +61,8 @@ class Writing:
             row.append(stored if bind is None or stored is None else bind(stored))
         record = _encode(self._core.reads[info.name].codec.wire(row))
         entry = Entry(info.name, record_id, "created", 1, owner, record)
-        return row, record, self._core.store.insert(self._core.writes[info.name].insert, row, entry)
+        self._core.store.insert(self._core.writes[info.name].insert, row, entry, settle)
+        return row, record
 
     async def create(
         self,

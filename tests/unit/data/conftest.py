@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ramet.changes.change import Position
 from ramet.data.engines import engine_for, prepare_schema
 from ramet.data.schema import Schema
 from ramet.data.sqlite.store import SqliteStore
 from ramet.data.statement import Statement
-from ramet.data.store import Transaction
+from ramet.data.store import Awaited, Entry, Transaction
 from ramet.declare.catalog import Catalog
 from ramet.declare.resource import Resource
 from ramet.observe import Observer
@@ -42,6 +43,11 @@ class Opened(NamedTuple):
             return name
 
         return await self.store.write(work)
+
+    async def insert(self, name: str, entry: Entry) -> Position:
+        place: Awaited[Position] = Awaited()
+        self.store.insert(PUT, (name, ""), entry, place.settle)
+        return await place
 
     async def names(self) -> list[str]:
         return [row[0] for row in await self.store.fetch(ALL, {})]

@@ -186,8 +186,8 @@ async def test_a_row_whose_log_entry_cannot_be_stored_does_not_stand_and_the_oth
         unloggable = entry._replace(record=2**70)  # type: ignore[arg-type]  # no number of SQLite's
         first, bad, last = await asyncio.gather(
             it.put("x1"),
-            it.store.insert(PUT, ("x-bad", ""), unloggable),
-            it.store.insert(PUT, ("x2", ""), entry),
+            it.insert("x-bad", unloggable),
+            it.insert("x2", entry),
             return_exceptions=True,
         )
         assert first == "x1"
@@ -204,7 +204,7 @@ async def test_rows_that_wait_are_inserted_together_each_with_its_place_and_a_re
         it.observer.subscribe(StatementRun, statements.append)
 
         def insert(name: str) -> Awaitable[Position]:
-            return it.store.insert(PUT, (name, ""), Entry("Thing", name, "created", 1, None, b"{}"))
+            return it.insert(name, Entry("Thing", name, "created", 1, None, b"{}"))
 
         head = it.store.changes.head()
         places = await asyncio.gather(*[insert(f"x{number}") for number in range(8)])
@@ -225,7 +225,7 @@ async def test_when_a_row_makes_the_engine_give_up_each_caller_is_told_that_and_
         )
 
         def insert(name: str) -> Awaitable[Position]:
-            return it.store.insert(PUT, (name, ""), Entry("Thing", name, "created", 1, None, b"{}"))
+            return it.insert(name, Entry("Thing", name, "created", 1, None, b"{}"))
 
         await insert("x-known")
         told = await asyncio.gather(*map(insert, ("x1", "x-known", "x-bad", "x2")), return_exceptions=True)
@@ -244,19 +244,19 @@ async def test_nobody_waits_for_ever_when_a_run_cannot_even_begin(opens: Opens) 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.connection, name)
 
-        def execute(self, sql: str, *given: Any) -> Any:
-            if sql == "SAVEPOINT run" and self.failing:
+        def executemany(self, sql: str, rows: Any) -> Any:
+            if self.failing:
                 self.failing = False
                 raise apsw.NoMemError("no memory")
-            return self.connection.execute(sql, *given)
+            return self.connection.executemany(sql, rows)
 
     async with opens() as it:
         writer: Any = it.store.writer
         writer._connection = NoMemory(writer._connection)
         entry = Entry("Thing", "1", "created", 1, None, b"{}")
         with pytest.raises(apsw.NoMemError):
-            await asyncio.wait_for(it.store.insert(PUT, ("x1", ""), entry), 5)
-        await it.store.insert(PUT, ("x2", ""), entry)
+            await asyncio.wait_for(it.insert("x1", entry), 5)
+        await it.insert("x2", entry)
         assert await it.names() == ["x2"]
 
 
@@ -265,9 +265,7 @@ async def test_rows_are_inserted_together_only_as_far_as_they_are_small(opens: O
         runs: list[int] = []
         it.observer.subscribe(StatementRun, lambda run: runs.append(run.rows) if "ramet_facts" in run.sql else None)
         large = b"x" * RUN_BYTES
-        await asyncio.gather(
-            *[it.store.insert(PUT, (f"x{n}", ""), Entry("Thing", "1", "created", 1, None, large)) for n in range(6)]
-        )
+        await asyncio.gather(*[it.insert(f"x{n}", Entry("Thing", "1", "created", 1, None, large)) for n in range(6)])
         assert runs == [1] * 6
         assert len(await it.names()) == 6
 
@@ -328,3 +326,57 @@ async def test_writes_are_reported_like_reads_and_slow_ones_with_their_plan(open
         await it.store.write(work)
         assert [event.sql.split()[0] for event in seen] == ["INSERT", "SELECT"]
         assert "ramet_facts" in seen[1].plan
+
+
+async def test_rows_alone_in_their_transaction_need_no_savepoint_and_beside_others_they_do(opens: Opens) -> None:
+    async with opens() as it:
+        connection = it.store.writer._connection
+        seen: list[str] = []
+
+        def look(_cursor: Any, sql: str, _bindings: Any) -> bool:
+            seen.append(sql)
+            return True
+
+        connection.exec_trace = look
+        entry = Entry("Thing", "1", "created", 1, None, b"{}")
+        await asyncio.gather(it.insert("x1", entry), it.insert("x2", entry))
+        assert not [sql for sql in seen if "SAVEPOINT" in sql]
+        await asyncio.gather(it.put("x3"), it.insert("x4", entry))
+        assert "SAVEPOINT run" in seen
+        assert await it.names() == ["x1", "x2", "x3", "x4"]
+
+
+async def test_when_the_lock_is_lost_between_two_tries_everybody_is_told(opens: Opens) -> None:
+    async with opens() as it:
+        entry = Entry("Thing", "1", "created", 1, None, b"{}")
+        await it.insert("x1", entry)
+        writer: Any = it.store.writer
+        begin, begun = writer._begin, 0
+
+        async def second_fails() -> None:
+            nonlocal begun
+            begun += 1
+            if begun == 2:
+                raise apsw.BusyError("locked")
+            await begin()
+
+        writer._begin = second_fails
+        told = await asyncio.gather(*[it.insert(name, entry) for name in ("x2", "x1", "x3")], return_exceptions=True)
+        assert [error.kind.code for error in told if isinstance(error, Problem)] == ["unavailable"] * 3
+        await it.insert("x4", entry)
+        assert await it.names() == ["x1", "x4"]
+
+
+async def test_one_that_cannot_be_told_keeps_nobody_else_from_being_told(opens: Opens) -> None:
+    async with opens() as it:
+        entry = Entry("Thing", "1", "created", 1, None, b"{}")
+        reported: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+
+        def breaks(_: object) -> None:
+            raise ZeroDivisionError
+
+        it.store.insert(PUT, ("x1", ""), entry, breaks)
+        await it.insert("x2", entry)
+        assert [type(error) for error in reported] == [ZeroDivisionError]
+        assert await it.names() == ["x1", "x2"]

@@ -98,3 +98,19 @@ async def test_errors_are_told_wherever_they_arise() -> None:
     watched = await hand_over(lambda _scope, _proto: failing())
     await asyncio.gather(*watched.tasks)
     assert watched.told == [error]
+
+
+async def test_what_goes_on_by_itself_is_in_flight_until_it_has_ended_and_no_task() -> None:
+    class Underway:
+        ended: Callable[[Any], object] | None = None
+
+        def cancel(self) -> None: ...
+
+    underway = Underway()
+    watched = await hand_over(lambda _scope, _proto: underway)
+    assert watched.tasks == []
+    assert watched.told == []
+    assert in_flight() == {underway}
+    assert underway.ended is not None
+    underway.ended(underway)
+    assert in_flight() == set()

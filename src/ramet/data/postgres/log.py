@@ -11,7 +11,7 @@ from typing import Any
 from ramet.changes.change import Change
 from ramet.changes.follower import Poll
 from ramet.changes.snapshot import Snapshot, parse_snapshot
-from ramet.changes.source import Missed
+from ramet.changes.source import Missed, Touched
 from ramet.changes.span import Span, parse_mark
 from ramet.data.postgres.connection import TIMELINE, Link, open_link
 from ramet.data.postgres.pool import Pool
@@ -45,6 +45,9 @@ _MISSED = (
 _RECENT = (
     f"SELECT {_COLUMNS} FROM ramet_changes c WHERE c.at >= $1 AND c.resource = ANY ($2::text[]) AND c.seq > $3"
     f" ORDER BY c.seq LIMIT {PAGE}"
+)
+_TOUCHED = (
+    "SELECT resource, record_id, owner, xid::text::bigint FROM ramet_changes ORDER BY ramet_changes.xid DESC LIMIT $1"
 )
 _NOTHING = Snapshot(1, 1, frozenset())
 SKEW = 300.0
@@ -111,6 +114,10 @@ class PostgresChanges:
                 seq = change.seq
             if len(rows) < PAGE:
                 return
+
+    async def touched(self, limit: int) -> list[Touched]:
+        """As in `ramet.changes.follower`."""
+        return list(starmap(Touched, await self._pool.read(_TOUCHED, (limit,))))
 
     async def page(self, bookmark: str, limit: int) -> tuple[list[Change], str]:
         """As in `ramet.changes.source`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from ramet.data.postgres.transaction import PostgresTransaction
 from ramet.data.postgres.writer import Writer
 from ramet.data.schema import Schema
 from ramet.data.statement import Statement
-from ramet.data.store import Entry, Row, Rows
+from ramet.data.store import Entry, Row, Rows, Settle
 from ramet.declare.catalog import Catalog
 from ramet.errors import Problem, Unready
 from ramet.observe import Observer
@@ -80,6 +81,7 @@ class PostgresStore:
         self.incarnation = ""
         self.feed: Follower
         self._writer: Writer | None = None
+        self._insertions: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         try:
@@ -137,8 +139,20 @@ class PostgresStore:
     async def write(self, work: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
         return await self._started.run(work)
 
-    async def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Position:
-        return await self._started.insert(statement, arguments, entry)
+    def insert(self, statement: Statement, arguments: Row, entry: Entry, settle: Settle) -> None:
+        async def insert() -> None:
+            try:
+                place: Position | Exception = await self._started.insert(statement, arguments, entry)
+            except Exception as error:
+                place = error
+            except BaseException:
+                settle(Problem("unavailable", "The server is stopping.", retry_after=1))
+                raise
+            settle(place)
+
+        task = asyncio.ensure_future(insert())
+        self._insertions.add(task)
+        task.add_done_callback(self._insertions.discard)
 
     async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
         return await self._started.change(statement, values)

@@ -50,7 +50,7 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full")
             connection.pragma("foreign_keys", True)
-            connection.pragma("wal_autocheckpoint", 2_000)
+            connection.pragma("wal_autocheckpoint", 4_000)
             connection.pragma("journal_size_limit", 67_108_864)
         else:
             connection.pragma("query_only", True)

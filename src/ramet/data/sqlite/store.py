@@ -19,7 +19,7 @@ from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import SqliteTransaction
 from ramet.data.sqlite.writer import Insertion, Writer
 from ramet.data.statement import Statement
-from ramet.data.store import Entry, Row, Rows
+from ramet.data.store import Entry, Row, Rows, Settle
 from ramet.declare.catalog import Catalog
 from ramet.errors import Unready
 from ramet.observe import Observer
@@ -81,8 +81,8 @@ class SqliteStore:
     async def write(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         return await self.writer.run(work)
 
-    def insert(self, statement: Statement, arguments: Row, entry: Entry) -> Awaitable[Position]:
-        return self.writer.insert(Insertion(statement.sql, arguments, entry))
+    def insert(self, statement: Statement, arguments: Row, entry: Entry, settle: Settle) -> None:
+        self.writer.insert(Insertion(statement.sql, arguments, entry, settle))
 
     async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
         raise NotImplementedError("This engine logs in its transactions.")

@@ -20,13 +20,14 @@ from ramet.changes.change import Change, Position
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import LOG, SqliteTransaction
-from ramet.data.store import Entry, Row
+from ramet.data.store import Awaited, Entry, Row, Settle
 from ramet.errors import Problem
 from ramet.observe import BatchCommitted, Observer
 
 T = TypeVar("T")
 Work = Callable[[SqliteTransaction], Awaitable[Any]]
-Done = tuple[asyncio.Future[Any], Any]
+Done = tuple[Callable[[Any], object], Any]
+"""Whom to tell, and what: the result, or an exception."""
 MAX_BATCH = 256
 MAX_RUN = 64
 RUN_BYTES = 65_536
@@ -39,11 +40,19 @@ LOCK_WAIT = (0.0002, 0.002)
 
 
 class Insertion(NamedTuple):
-    """One row to insert, and its row of the log."""
+    """One row to insert, its row of the log, and who is told its place there, or why it is not stored."""
 
     sql: str
     arguments: Row
     entry: Entry
+    settle: Settle
+
+
+class Asked(NamedTuple):
+    """One work, and who waits for its result."""
+
+    work: Work
+    result: Awaited[Any]
 
 
 class Writer:
@@ -72,7 +81,7 @@ class Writer:
         self._report = report
         self._queue_limit = queue_limit
         self._timeout = timeout
-        self._waiting: deque[tuple[Work | Insertion, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[Asked | Insertion] = deque()
         self._thread = ThreadPoolExecutor(1, "ramet-commit")
         self._inserted: list[Change] = []
         self._run_rows = 8
@@ -85,23 +94,22 @@ class Writer:
 
     async def run(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         """The result of `work` once its changes are on disk."""
-        return await self._queue(work)  # type: ignore[no-any-return]  # the result of this work
+        result: Awaited[T] = Awaited()
+        self._queue(Asked(work, result))
+        return await result
 
-    def insert(self, insertion: Insertion) -> asyncio.Future[Position]:
-        """Its place in the log once both rows are on disk."""
-        return self._queue(insertion)
+    def insert(self, insertion: Insertion) -> None:
+        """Tells `insertion.settle` its place in the log once both rows are on disk."""
+        self._queue(insertion)
 
-    def _queue(self, work: Work | Insertion) -> asyncio.Future[Any]:
-        """Resolves when the work is on disk or refused."""
+    def _queue(self, asked: Asked | Insertion) -> None:
         if self._closed:
             raise _stopping()
         if len(self._waiting) >= self._queue_limit:
             raise Problem("overloaded", "Too many writes are waiting.", retry_after=1)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        self._waiting.append(asked)
         if self._runs is None or self._runs.done():
             self._runs = asyncio.create_task(self._run_batches())
-        return future
 
     async def close(self) -> None:
         """Finishes what was accepted."""
@@ -113,23 +121,18 @@ class Writer:
 
     async def _run_batches(self) -> None:
         while self._waiting:
-            try:
-                await self._begin()
-            except Exception as error:
-                self._refuse_waiting(as_problem(error))
-                return
             done: list[Done] = []
             self._inserted = []
             try:
+                await self._begin()
                 await self._run_batch(done)
                 await self._commit(done)
+            except Exception as error:
+                self._refuse(done, as_problem(error))
+                return
             except BaseException:
                 # Nobody but the end of the event loop gets here: nothing may stay open, and nobody may wait for ever.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                for future, _ in done:
-                    _settle(future, error=_stopping())
-                self._refuse_waiting(_stopping())
+                self._refuse(done, _stopping())
                 raise
 
     async def _begin(self) -> None:
@@ -145,99 +148,110 @@ class Writer:
             await asyncio.sleep(random.uniform(*LOCK_WAIT))
 
     async def _run_batch(self, done: list[Done]) -> None:
-        """Runs what waits; `done` gets the futures to acknowledge, with their results. Whatever fails fails alone."""
+        """Runs what waits; `done` gets whom to tell of which result. Whatever fails fails alone."""
         ends = perf_counter() + MAX_BATCH_SECONDS
         while self._waiting and len(done) < MAX_BATCH and perf_counter() < ends:
-            work, future = self._waiting[0]
-            if isinstance(work, Insertion):
-                given_up = self._insert_run(done)
+            asked = self._waiting[0]
+            if isinstance(asked, Insertion):
+                given_up = await self._insert_run(done)
             else:
                 self._waiting.popleft()
-                given_up = None if future.done() else await self._run_next(work, future, done)
+                given_up = None if asked.result.left else await self._run_next(asked, done)
             if given_up is not None:
                 # The engine itself gave the whole transaction up, as it may when the disk is full.
-                for future, _ in done:
-                    _settle(future, error=given_up)
+                for settle, _ in done:
+                    settle(given_up)
                 done.clear()
                 return
 
-    async def _run_next(self, work: Work, future: asyncio.Future[Any], done: list[Done]) -> Exception | None:
+    async def _run_next(self, asked: Asked, done: list[Done]) -> Exception | None:
         """Runs one work in its savepoint; what went wrong when the whole transaction is lost by that."""
         try:
-            done.append((future, await self._run_one(work)))
+            done.append((asked.result.settle, await self._run_one(asked.work)))
         except Exception as error:
-            _settle(future, error=error)
+            asked.result.settle(error)
             return None if self._connection.in_transaction else error
         except BaseException:
-            _settle(future, error=_stopping())
+            asked.result.settle(_stopping())
             raise
         return None
 
-    def _insert_run(self, done: list[Done]) -> Exception | None:
+    async def _insert_run(self, done: list[Done]) -> Exception | None:
         """Inserts rows that wait in a row: together where none of them is refused, else one by one.
 
         Gives what went wrong when the whole transaction is lost by that.
         """
         run = self._take_run()
+        alone = not done
         try:
-            places = self._insert(run)
+            places = self._insert(run, alone=alone)
             if not isinstance(places, Exception):
                 done += places
                 return None
+            if alone:
+                await self._begin()
             lost: Exception | None = None
             for item in run:
-                alone: list[Done] | Exception = places
+                place: list[Done] | Exception = places
                 if lost is None and len(run) > 1 and self._connection.in_transaction:
-                    alone = self._insert([item])
-                if isinstance(alone, Exception):
-                    lost = lost or (None if self._connection.in_transaction else alone)
-                    _settle(item[1], error=lost or alone)
+                    place = self._insert([item])
+                if isinstance(place, Exception):
+                    lost = lost or (None if self._connection.in_transaction else place)
+                    item.settle(lost or place)
                 else:
-                    done += alone
+                    done += place
             return lost
         except BaseException as error:
-            for _, future in run:
-                _settle(future, error=error if isinstance(error, Exception) else _stopping())
+            told = {settle for settle, _ in done}
+            for item in run:
+                if item.settle not in told:
+                    item.settle(as_problem(error) if isinstance(error, Exception) else _stopping())
             raise
 
-    def _take_run(self) -> list[tuple[Insertion, asyncio.Future[Any]]]:
+    def _take_run(self) -> list[Insertion]:
         """The insertions that are next, as many as can be made in `RUN_SECONDS` by what the last run took."""
-        run: list[tuple[Insertion, asyncio.Future[Any]]] = []
+        run: list[Insertion] = []
         size = 0
         while self._waiting and len(run) < self._run_rows and size < RUN_BYTES:
-            work, future = self._waiting[0]
-            if not isinstance(work, Insertion):
+            insertion = self._waiting[0]
+            if not isinstance(insertion, Insertion):
                 break
             self._waiting.popleft()
-            if not future.done():
-                run.append((work, future))
-                size += len(work.entry.record) if isinstance(work.entry.record, bytes) else 0
+            run.append(insertion)
+            record = insertion.entry.record
+            size += len(record) if isinstance(record, bytes) else 0
         return run
 
-    def _insert(self, run: Sequence[tuple[Insertion, asyncio.Future[Any]]]) -> list[Done] | Exception:
-        """The places of all in the log; what went wrong when one is refused, and then nothing of them stands."""
-        tables: dict[str, list[tuple[Insertion, asyncio.Future[Any]]]] = {}
-        for item in run:
-            tables.setdefault(item[0].sql, []).append(item)
-        ordered = [item for items in tables.values() for item in items]
+    def _insert(self, run: Sequence[Insertion], *, alone: bool = False) -> list[Done] | Exception:
+        """The places of all in the log; what went wrong when one is refused, and then nothing of them stands.
+
+        When they are `alone` in their transaction, it ends with that: keeping what was before each page would cost
+        as much as the rows themselves.
+        """
+        tables: dict[str, list[Insertion]] = {}
+        for insertion in run:
+            tables.setdefault(insertion.sql, []).append(insertion)
+        ordered = run if len(tables) == 1 else [insertion for table in tables.values() for insertion in table]
         connection, now, started = self._connection, self._now(), perf_counter()
         try:
-            connection.execute("SAVEPOINT run")
-            for sql, items in tables.items():
-                self._execute_many(sql, [insertion.arguments for insertion, _ in items])
-            self._execute_many(LOG, [(now, *insertion.entry) for insertion, _ in ordered])
-            connection.execute("RELEASE run")
+            if not alone:
+                connection.execute("SAVEPOINT run")
+            for sql, table in tables.items():
+                self._execute_many(sql, [insertion.arguments for insertion in table])
+            self._execute_many(LOG, [(now, *insertion.entry) for insertion in ordered])
+            if not alone:
+                connection.execute("RELEASE run")
         except Exception as error:
             with suppress(apsw.Error):  # there may be no savepoint, or no transaction any more
-                connection.execute("ROLLBACK TO run")
-                connection.execute("RELEASE run")
+                for undo in ("ROLLBACK",) if alone else ("ROLLBACK TO run", "RELEASE run"):
+                    connection.execute(undo)
             return as_problem(error)
-        if run:
-            each = (perf_counter() - started) / len(run)
-            self._run_rows = max(1, min(MAX_RUN, 2 * self._run_rows, int(RUN_SECONDS / max(each, 1e-6))))
+        each = (perf_counter() - started) / len(run)
+        self._run_rows = max(1, min(MAX_RUN, 2 * self._run_rows, int(RUN_SECONDS / max(each, 1e-6))))
         first = connection.last_insert_rowid() - len(ordered) + 1
-        self._inserted += [Change(seq, now, *insertion.entry) for seq, (insertion, _) in enumerate(ordered, first)]
-        return [(future, Position(self._incarnation, seq)) for seq, (_, future) in enumerate(ordered, first)]
+        self._inserted += [Change(seq, now, *insertion.entry) for seq, insertion in enumerate(ordered, first)]
+        incarnation = self._incarnation
+        return [(insertion.settle, Position(incarnation, seq)) for seq, insertion in enumerate(ordered, first)]
 
     def _execute_many(self, sql: str, rows: Sequence[Row]) -> None:
         started = perf_counter()
@@ -278,28 +292,31 @@ class Writer:
         except Exception as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            for future, _ in done:
-                _settle(future, error=as_problem(error))
+            problem = as_problem(error)
+            for settle, _ in done:
+                settle(problem)
+            done.clear()
             return
-        self._observer.emit(BatchCommitted(len(done), perf_counter() - started))
+        acknowledged, inserted = done.copy(), self._inserted
+        done.clear()  # whatever happens now, it is on disk
+        self._observer.emit(BatchCommitted(len(acknowledged), perf_counter() - started))
         # Where other work was done as well, its changes have to be read.
-        self._committed(self._inserted if len(self._inserted) == len(done) else ())
-        for future, result in done:
-            _settle(future, result)
+        self._committed(inserted if len(inserted) == len(acknowledged) else ())
+        for settle, result in acknowledged:
+            try:
+                settle(result)
+            except Exception as error:  # the others are still to be told
+                loop.call_exception_handler({"message": "A stored change could not be told.", "exception": error})
 
-    def _refuse_waiting(self, error: Exception) -> None:
+    def _refuse(self, done: list[Done], error: Exception) -> None:
+        """Nothing of the batch stands, nor is anything begun that waits."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        for settle, _ in done:
+            settle(error)
         while self._waiting:
-            _settle(self._waiting.popleft()[1], error=error)
-
-
-def _settle(future: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> None:
-    """Resolves a future whose caller may have gone away."""
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+            asked = self._waiting.popleft()
+            (asked if isinstance(asked, Insertion) else asked.result).settle(error)
 
 
 def _cancelling() -> bool:

@@ -42,6 +42,9 @@ class Waiting:
         """Nothing is answered in the turn it comes in with."""
         return None
 
+    def receive(self, request: Request) -> None:
+        """No body is taken."""
+
     async def __call__(self, request: Request) -> Response:
         """503 for everything but the sign of life; readiness says what is missing."""
         if request.path in READY:

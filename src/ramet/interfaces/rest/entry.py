@@ -63,14 +63,15 @@ class Rest:
         self._accounts = accounts
         self._repeats = repeats
         self.at_once = repeats.at_once
+        self.receive = repeats.create
         self._plain = plain
         self._vital = vital
         self._credentials = credentials
 
     async def __call__(self, request: Request) -> Response:
         """Answers one request and tells what became of it. Never raises for what a caller sent."""
-        if request.method == "POST" and (known := self._repeats.known_create(request)) is not None:
-            return await self._repeats.create(request, *known)
+        if request.method == "POST" and (posted := self.receive(request)) is not None:
+            return await posted.whole()
         started = perf_counter()
         done, address = self._accounts.open(request)
         try:

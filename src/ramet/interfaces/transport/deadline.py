@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
-import msgspec
+
+class Wait(Protocol):
+    """What lasts until it has ended or, at `ends` on the loop's clock, has expired."""
+
+    ends: float
+
+    def expire(self) -> None:
+        """Called once, when the time is over."""
 
 
-class Wait(msgspec.Struct, eq=False):
+class TaskWait:
     """One task's wait. `cancelling` counts the requests to end the task that were made before it."""
 
-    task: asyncio.Task[object]
-    ends: float
-    cancelling: int
-    expired: bool = False
+    __slots__ = ("_cancelling", "_expired", "_task", "ends")
+
+    def __init__(self, task: asyncio.Task[object]) -> None:
+        self.ends = 0.0
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._expired = False
+
+    def expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
 
     def spent(self) -> bool:
         """In a task that was cancelled while it waited: whether that was the bound, and nobody else besides."""
-        return self.expired and self.task.uncancel() <= self.cancelling
+        return self._expired and self._task.uncancel() <= self._cancelling
 
 
 class Deadline:
-    """Cancels the task of every wait that lasts longer than `seconds`. All last as long, so one timer does for all.
+    """Expires every wait that lasts longer than `seconds`. All last as long, so one timer does for all.
 
-    `enter` begins a wait of the running task, which must `leave` it, whatever happens.
+    What has entered must `leave`, whatever happens.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -32,20 +47,27 @@ class Deadline:
         self._waits: dict[Wait, None] = {}
         self._armed = False
 
-    def enter(self) -> Wait:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._armed = loop, False
-            self._waits.clear()
+    def enter_task(self) -> TaskWait:
+        """Begins a wait of the running task, which is cancelled when it expires."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("Only a task can wait.")
-        wait = Wait(task, loop.time() + self.seconds, task.cancelling())
+        wait = TaskWait(task)
+        self.enter(wait)
+        return wait
+
+    def enter(self, wait: Wait) -> None:
+        """Begins a wait."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.get_running_loop()
+            self._armed = False
+            self._waits.clear()
+        wait.ends = loop.time() + self.seconds
         self._waits[wait] = None
         if not self._armed:
             self._armed = True
             loop.call_at(wait.ends, self._expire, loop)
-        return wait
 
     def leave(self, wait: Wait) -> None:
         self._waits.pop(wait, None)
@@ -61,6 +83,5 @@ class Deadline:
                 loop.call_at(wait.ends, self._expire, loop)
                 return
             del self._waits[wait]
-            wait.expired = True
-            wait.task.cancel()
+            wait.expire()
         self._armed = False

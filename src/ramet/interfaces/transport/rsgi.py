@@ -17,6 +17,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public,
 
 from ramet.errors import Problem
 from ramet.interfaces.http.problems import render
+from ramet.interfaces.transport.arrival import Arrival, Receiver
 from ramet.interfaces.transport.deadline import Deadline
 from ramet.interfaces.transport.outlet import StreamResponse
 from ramet.interfaces.transport.request import (
@@ -37,6 +38,8 @@ from ramet.interfaces.transport.rsgi_outlet import RsgiOutlet, RsgiStream
 
 _log = logging.getLogger("ramet.transport")
 _deadline = Deadline(BODY_TIMEOUT)
+Left = Coroutine[Any, Any, None] | Arrival
+"""What of a request must be waited for."""
 
 
 class RsgiHeaders(Protocol):
@@ -127,11 +130,16 @@ class RsgiRequest:
     def scheme(self) -> str:
         return self._scope.scheme
 
+    def bounded(self, limit: int) -> bool:
+        """Whether it has said that its body has at most `limit` bytes."""
+        declared = self._fields.get("content-length")
+        return declared is not None and int(declared) <= limit
+
     async def body(self, limit: int) -> bytes:
         declared = self._fields.get("content-length")
         if declared is None and "transfer-encoding" not in self._fields:
             return b""
-        wait = _deadline.enter()
+        wait = _deadline.enter_task()
         try:
             if declared is None:
                 return await self._collect(limit)
@@ -172,16 +180,22 @@ class RsgiRequest:
 
 
 class ReadyHandler(Protocol):
-    """A handler that can answer some requests without waiting: `at_once` gives None for all others."""
+    """A handler that can answer some requests without waiting: `at_once` gives None for all others.
+
+    Of those `receive` gives the ones whose body is all that is left to wait for.
+    """
 
     def at_once(self, request: Request, /) -> Response | None: ...
+    def receive(self, request: Request, /) -> Receiver | None: ...
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
 
 
-def begin_rsgi(handler: ReadyHandler, scope: RsgiScope, protocol: RsgiProtocol) -> Coroutine[Any, Any, None] | None:
-    """Answer one HTTP request at once and give None; what must be waited for is left to the coroutine it gives."""
+def begin_rsgi(handler: ReadyHandler, scope: RsgiScope, protocol: RsgiProtocol) -> Left | None:
+    """Answer one HTTP request at once and give None; what must be waited for is left to what it gives."""
     request = RsgiRequest(scope, protocol)
     try:
+        if request.method == "POST" and (receiver := handler.receive(request)) and request.bounded(receiver.limit):
+            return Arrival(receiver, protocol, _deadline)
         response = handler.at_once(request)
     except Exception:
         response = _crashed(request)

@@ -1,7 +1,7 @@
-"""From granian's threads to the event loop: what can be answered at once is, without a task of its own.
+"""From granian's threads to the event loop: what can be answered at once is, and what can go on by itself does.
 
 Granian hands each request over by a scheduler, of which it has two of its own. This is a third, on the same base: a
-request is begun in the turn of the loop that it comes in with, and becomes a task only if something is left to await.
+request is begun in the turn of the loop that it comes in with, and becomes a task only if something has to be awaited.
 Beyond what granian documents it relies on `CallbackScheduler`, `RSGIWorker` and the order of what `Server.serve`
 passes to its `spawn_target`; the tests of the server fail when one of these changes.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, Protocol
 
 from granian._granian import CallbackScheduler, RSGIWorker
@@ -17,7 +18,19 @@ from granian._granian import CallbackScheduler, RSGIWorker
 from ramet.topology.single.closing import last_answer
 
 _Worker: Any = RSGIWorker  # its stub is older than it is
-Begin = Callable[[Any, Any], Coroutine[Any, Any, None] | None]
+
+
+class Underway(Protocol):
+    """A request that needs no task: it answers by itself, and then calls `ended`."""
+
+    ended: Callable[[Any], object] | None
+
+    def cancel(self) -> None: ...
+
+
+Left = Coroutine[Any, Any, None] | Underway
+Begin = Callable[[Any, Any], Left | None]
+_underway: set[Underway] = set()
 
 
 class Watcher(Protocol):
@@ -32,7 +45,7 @@ class Watcher(Protocol):
 
 
 class Dispatcher(CallbackScheduler):
-    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left to await.
+    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left of it.
 
     From `close_connections` on each answer is the last of its connection.
     """
@@ -42,6 +55,7 @@ class Dispatcher(CallbackScheduler):
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin, *_unused: None) -> None:
         super().__init__()
         context, call_soon = self._ctx, loop.call_soon_threadsafe
+        track = _track
 
         def run(watcher: Watcher) -> None:
             try:
@@ -51,8 +65,10 @@ class Dispatcher(CallbackScheduler):
                 return
             if left is None:
                 watcher.done()
-            else:
+            elif isinstance(left, CoroutineType):
                 watcher.taskref(loop.create_task(finish(left, watcher)))
+            else:
+                track(left)
 
         def schedule(watcher: Watcher) -> None:
             call_soon(run, watcher, context=context)
@@ -66,6 +82,11 @@ class Dispatcher(CallbackScheduler):
         self.close_connections = close_connections
 
 
+def _track(underway: Any) -> None:
+    underway.ended = _underway.discard
+    _underway.add(underway)
+
+
 async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:
     """Awaits what is left of a request."""
     try:
@@ -76,9 +97,10 @@ async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:
     watcher.done()
 
 
-def in_flight() -> set[asyncio.Task[Any]]:
-    """The requests being handled: each is a task, so keeping count costs them nothing."""
-    return {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "cr_code", None) is finish.__code__}
+def in_flight() -> set[asyncio.Task[Any] | Underway]:
+    """The requests being handled. Most are tasks, so keeping count costs them nothing."""
+    tasks = {task for task in asyncio.all_tasks() if getattr(task.get_coro(), "cr_code", None) is finish.__code__}
+    return tasks | _underway
 
 
 async def run_worker(

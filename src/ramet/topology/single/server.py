@@ -149,16 +149,15 @@ class _Process:
             say("Streams did not end in time and were left.")
         await self._outlast(unaware)
 
-    async def _outlast(self, unaware: set[asyncio.Task[Any]]) -> None:
+    async def _outlast(self, unaware: set[Any]) -> None:
         """Wait `drain_delay` from the last answer that left its connection open, which those to `unaware` do."""
         clock, delay = asyncio.get_running_loop().time, self._settings.drain_delay
         end = clock() + delay
         latest = end + self._settings.stop_timeout
         hurry = asyncio.ensure_future(self._hurry.wait())
         while not hurry.done() and (left := min(end, latest) - clock()) > 0:
-            done, _ = await asyncio.wait({hurry, *unaware}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if done:
-                unaware -= done
+            await asyncio.wait({hurry}, timeout=min(left, 0.05))
+            if unaware != (unaware := unaware & in_flight()):
                 end = clock() + delay
         hurry.cancel()
 
@@ -178,7 +177,8 @@ class _Process:
         for task in unfinished:  # after a stop in time too: granian ends WebSockets without telling who handles them
             task.cancel()
         if unfinished:
-            await asyncio.wait({*unfinished, serving}, timeout=1.0)
+            tasks = {task for task in unfinished if isinstance(task, asyncio.Task)}
+            await asyncio.wait({*tasks, serving}, timeout=1.0)
         if serving.done():
             serving.result()
             if not self._stop.is_set():

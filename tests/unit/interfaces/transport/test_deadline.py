@@ -10,7 +10,7 @@ from ramet.interfaces.transport.deadline import Deadline
 
 
 async def bounded(deadline: Deadline, event: asyncio.Event) -> str:
-    wait = deadline.enter()
+    wait = deadline.enter_task()
     try:
         await event.wait()
     except asyncio.CancelledError:

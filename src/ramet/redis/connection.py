@@ -1,0 +1,216 @@
+"""The way to Redis: bounded in time and connections, and given up for a while when it does not answer.
+
+Nothing that Redis does or fails to do may keep a request waiting for longer than one time-out. After two failures in a
+row it counts as gone: every call then fails at once, until a prober has had an answer again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from ramet.errors import SettingsError
+from ramet.observe import Lifecycle, Observer
+
+T = TypeVar("T")
+CLUSTERS = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
+SCHEMES = ("redis", "rediss", "unix", *CLUSTERS)
+FAILURES = 2
+"""Failures in a row after which it counts as gone."""
+PROBE_PAUSE = 0.5
+PROBE_TIMEOUT = 1.0
+"""Seconds between two probes of what is gone, and that one may take: no request waits for it."""
+SILENCE = 15.0
+"""Seconds of silence on a subscription after which its connection is looked at."""
+
+
+class Unreachable(Exception):
+    """Redis did not do what it was asked: it is gone, too slow, or refuses."""
+
+
+class Script:
+    """A script of Lua that runs as one step. `keys` of one call must have one hash tag, for clusters."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Connection:
+    """One process's way. It tells whether it answers by the event Lifecycle.
+
+    `url` is redis://, rediss:// or unix://, or redis+cluster:// for a cluster; `timeout` is that of one call.
+
+    Raises SettingsError for a URL of another kind.
+    """
+
+    failure = Unreachable
+
+    def __init__(self, url: str, observer: Observer, *, timeout: float, connections: int) -> None:
+        self._observer = observer
+        self._timeout = timeout
+        self._client: Any = _client(url, timeout, connections)
+        self._failures = 0
+        self._gone = asyncio.Event()
+        self._gone.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failed = 0
+        self.trouble = "It has not answered yet."
+
+    @property
+    def available(self) -> bool:
+        """Whether calls are made at all."""
+        return not self._gone.is_set()
+
+    async def start(self) -> None:
+        """Looks whether it answers, in a bounded time; if not, goes on looking."""
+        with suppress(Unreachable):
+            await self._probe()
+        self._spawn(self._watch(), "watch redis")
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        with suppress(RedisError, OSError):
+            await self._client.aclose()
+
+    async def get(self, key: bytes) -> bytes | None:
+        """The value of a key. Raises Unreachable."""
+        return await self._call(self._client.get(key))
+
+    async def put(self, key: bytes, value: bytes, seconds: float) -> None:
+        """Keeps a value for a time. Raises Unreachable."""
+        await self._call(self._client.set(key, value, px=max(1, int(seconds * 1000))))
+
+    async def run(self, script: Script, keys: Sequence[bytes | str], arguments: Sequence[Any]) -> Any:
+        """What a script returns. Raises Unreachable."""
+        return await self._call(self._run(script, keys, arguments))
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        """Tells all who subscribe. Raises Unreachable."""
+        await self._call(self._client.publish(channel, message))
+
+    def subscribe(self, channel: str, told: Callable[[bytes], None]) -> None:
+        """Calls `told` with each message from now on, for as long as Redis is there. What it misses is lost."""
+        self._spawn(self._listen(channel, told), f"listen to {channel}")
+
+    async def _run(self, script: Script, keys: Sequence[bytes | str], arguments: Sequence[Any]) -> Any:
+        try:
+            return await self._client.evalsha(script.digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._client.eval(script.text, len(keys), *keys, *arguments)
+
+    async def _call(self, answer: Awaitable[T]) -> T:
+        if self._gone.is_set():
+            _forget(answer)
+            raise Unreachable("It is gone.")
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await answer
+        except (RedisError, OSError, TimeoutError) as error:
+            self._fail(error)
+            raise Unreachable(_sentence(error)) from error
+        self._failures = 0
+        return found
+
+    def _fail(self, error: Exception) -> None:
+        self.failed += 1
+        self._failures += 1
+        if self._failures >= FAILURES and not self._gone.is_set():
+            self._gone.set()
+            self.trouble = f"It does not answer ({_sentence(error)})."
+            self._observer.emit(Lifecycle("redis", f"does not answer, and is left out: {_sentence(error)}"))
+
+    async def _watch(self) -> None:
+        while True:
+            await self._gone.wait()
+            try:
+                await self._probe()
+            except Unreachable:
+                await asyncio.sleep(PROBE_PAUSE)
+
+    async def _probe(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await self._client.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            self.trouble = f"It does not answer ({_sentence(error)})."
+            raise Unreachable(_sentence(error)) from error
+        self._failures = 0
+        self._gone.clear()
+        self.trouble = ""
+        self._observer.emit(Lifecycle("redis", "answers, and is used"))
+
+    async def _listen(self, channel: str, told: Callable[[bytes], None]) -> None:
+        while True:
+            try:
+                pubsub = self._client.pubsub(ignore_subscribe_messages=True)
+                try:
+                    async with asyncio.timeout(PROBE_TIMEOUT):
+                        await pubsub.subscribe(channel)
+                    while True:
+                        await _receive(pubsub, told)
+                finally:
+                    async with asyncio.timeout(PROBE_TIMEOUT):
+                        await pubsub.aclose()
+            except (RedisError, OSError, TimeoutError):
+                await asyncio.sleep(PROBE_PAUSE)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _receive(pubsub: Any, told: Callable[[bytes], None]) -> None:
+    """One message. Silence is asked about: a connection may be dead without a word."""
+    message = await pubsub.get_message(timeout=SILENCE)
+    if message is not None:
+        if message["type"] == "message":
+            told(message["data"])
+        return
+    async with asyncio.timeout(PROBE_TIMEOUT):
+        await pubsub.ping()
+        await pubsub.get_message(timeout=PROBE_TIMEOUT)
+
+
+def _client(url: str, timeout: float, connections: int) -> Any:
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise SettingsError(f"RAMET_REDIS_URL: expected one of {', '.join(f'{name}://' for name in SCHEMES)}.")
+    given: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": PROBE_TIMEOUT, "protocol": 2}
+    try:
+        if scheme in CLUSTERS:
+            plain = CLUSTERS[scheme] + url[len(scheme) :]
+            retry = Retry(NoBackoff(), 1)
+            return RedisCluster.from_url(
+                plain, max_connections=connections, retry=retry, require_full_coverage=False, **given
+            )
+        pool: Any = BlockingConnectionPool.from_url(
+            url, max_connections=connections, timeout=timeout, retry=Retry(NoBackoff(), 0), **given
+        )
+        return Redis.from_pool(pool)
+    except (ValueError, RedisError, TypeError) as error:
+        raise SettingsError(f"RAMET_REDIS_URL: {error}.") from error
+
+
+def _forget(answer: Awaitable[Any]) -> None:
+    """An answer nobody waits for was never begun."""
+    close = getattr(answer, "close", None)
+    if close is not None:
+        close()
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

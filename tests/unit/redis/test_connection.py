@@ -1,0 +1,181 @@
+"""The way to a real Redis, plain, over TLS and to a cluster: bounded in time, given up and found again."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ramet.errors import SettingsError
+from ramet.observe import Lifecycle, Observer
+from ramet.redis.connection import PROBE_PAUSE, Connection, Script, Unreachable
+from ramet.redis.hints import RedisHints
+from tests.redis import Cluster, Server
+
+PATIENT = 5.0
+COUNT = Script("return {redis.call('INCRBY', KEYS[1], ARGV[1]), KEYS[1]}")
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Server]:
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("tls")
+    certificate(folder)
+    files = ["--tls-cert-file", str(folder / "cert.pem"), "--tls-key-file", str(folder / "key.pem")]
+    server = Server(*files, "--tls-auth-clients", "no", scheme="rediss", tls=True)
+    server.url += f"?ssl_ca_certs={folder / 'cert.pem'}"
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    found = Cluster()
+    try:
+        found.start()
+        yield found
+    finally:
+        found.remove()
+
+
+@pytest.fixture(params=["plain", "secure", "cluster"])
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param).url)
+
+
+@asynccontextmanager
+async def connected(url: str, timeout: float = PATIENT, observer: Observer | None = None) -> AsyncIterator[Connection]:
+    connection = Connection(url, observer or Observer(), timeout=timeout, connections=4)
+    await connection.start()
+    try:
+        yield connection
+    finally:
+        await connection.stop()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(2_000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)  # waits: for Redis, at most 2,000 times
+    raise AssertionError("It did not happen within the deadline.")
+
+
+async def test_what_is_kept_is_found_for_its_time(url: str) -> None:
+    async with connected(url) as connection:
+        assert connection.available
+        assert await connection.get(b"none") is None
+        await connection.put(b"a", b"\0\xff", 60)
+        assert await connection.get(b"a") == b"\0\xff"
+        await connection.put(b"b", b"1", 0.001)
+        for _ in range(2_000):
+            if await connection.get(b"b") is None:
+                break
+            await asyncio.sleep(0.01)  # waits: for the value to end, at most 2,000 times
+        else:
+            pytest.fail("It did not end.")
+
+
+async def test_a_script_runs_whether_the_server_knows_it_or_not(url: str) -> None:
+    async with connected(url) as connection:
+        await connection.put(b"{n}:count", b"0", 60)
+        assert [await connection.run(COUNT, ["{n}:count"], [2]) for _ in range(2)] == [
+            [2, b"{n}:count"],
+            [4, b"{n}:count"],
+        ]
+
+
+async def test_hints_wake_the_others_and_not_oneself(url: str) -> None:
+    async with connected(url) as one, connected(url) as two:
+        woken: list[str] = []
+        hints = [RedisHints(connection, "log") for connection in (one, two)]
+        hints[0].listen(lambda: woken.append("one"))
+        hints[1].listen(lambda: woken.append("two"))
+        for _ in range(2_000):
+            await hints[0].hint()
+            if woken:
+                break
+            await asyncio.sleep(0.01)  # waits: for the subscription, at most 2,000 times
+        assert set(woken) == {"two"}
+
+
+async def test_what_does_not_answer_is_given_up_and_found_again(plain: Server) -> None:
+    told: list[str] = []
+    observer = Observer()
+    observer.subscribe(Lifecycle, lambda event: told.append(event.detail))
+    async with connected(plain.url, 0.05, observer) as connection:
+        plain.freeze()
+        try:
+            for _ in range(2):
+                with pytest.raises(Unreachable):
+                    await connection.get(b"a")
+            assert not connection.available
+            failed = connection.failed
+            for _ in range(1_000):
+                with pytest.raises(Unreachable, match="gone"):
+                    await connection.get(b"a")
+            assert connection.failed == failed  # nothing was asked
+            assert connection.trouble
+        finally:
+            plain.thaw()
+        await until(lambda: connection.available)
+        assert connection.trouble == ""
+        assert [detail.split(",")[0] for detail in told] == ["answers", "does not answer", "answers"]
+
+
+async def test_one_that_starts_later_is_found_and_subscriptions_come_back() -> None:
+    server = Server()
+    try:
+        async with connected(server.url) as connection, connected(server.url) as other:
+            assert not connection.available
+            woken = asyncio.Event()
+            RedisHints(connection, "log").listen(woken.set)
+            server.start()
+            await until(lambda: connection.available and other.available)
+            server.restart()
+            hints = RedisHints(other, "log")
+            for _ in range(2_000):
+                if other.available:
+                    await hints.hint()
+                if woken.is_set():
+                    break
+                await asyncio.sleep(PROBE_PAUSE / 50)  # waits: for both ways to come back, at most 2,000 times
+            assert woken.is_set()
+    finally:
+        server.remove()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(secure: Server) -> None:
+    async with connected(secure.url.partition("?")[0]) as connection:
+        assert not connection.available
+        assert "ertificate" in connection.trouble or "CERTIFICATE" in connection.trouble
+
+
+@pytest.mark.parametrize("url", ["http://a", "redis", "redis+sentinel://a", "redis://a/x?socket_timeout=b"])
+def test_an_address_that_cannot_be_used_is_refused_with_its_setting(url: str) -> None:
+    with pytest.raises(SettingsError, match="RAMET_REDIS_URL"):
+        Connection(url, Observer(), timeout=1, connections=1)
+
+
+def certificate(folder: Path) -> None:
+    """One for 127.0.0.1 that vouches for itself."""
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subprocess.run([*line, *subject, *files], check=True, capture_output=True)
