@@ -62,6 +62,8 @@ _TABLE = (
     ErrorKind("rate_limited", 429, "Too many requests.", "Wait as long as `Retry-After` says."),
     ErrorKind("headers_too_large", 431, "The headers are too large.", "Send fewer or shorter headers."),
     ErrorKind("internal", 500, "Something went wrong here.", "Try again; the request id helps to find the cause."),
+    ErrorKind("no_answer", 502, "The instance that was asked ended before it answered.",
+              "A change may have been made: look, or send it again with the same `Idempotency-Key`."),
     ErrorKind("overloaded", 503, "The server has more work than it can take.", "Try again after `Retry-After`."),
     ErrorKind("unavailable", 503, "A part that this needs is not available.", "Try again after `Retry-After`."),
     ErrorKind("query_too_costly", 503, "The query took more work than is allowed.", "Narrow the filters, or use an indexed field."),

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout: Annotated[float, _s("Longest time for one operation.")] = 30.0
     take_turns: Annotated[bool, _s("Whether woken threads wait for the running one (SCHED_BATCH): more requests a second, some ms later beside other load.")] = True
     stop_timeout: Annotated[float, _s("How long a stopping process waits for work in flight.")] = 30.0
+    drain_delay: Annotated[float, _s("How long a stopping process still takes requests, each the last of its connection, so that load balancers learn of it; Ctrl-C does not wait.")] = 0.0
     idle_timeout: Annotated[
         float, _s("How long a connection may be idle or send headers; more than the load balancer's own idle time.")
     ] = 75.0

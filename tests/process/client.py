@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 DEADLINE = 60.0
-_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)")
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)  # nginx writes it as it likes
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 

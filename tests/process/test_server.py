@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.process.harness import PLAIN, Connection, Running, eventually, get, refuses, serving
+from tests.process.harness import PLAIN, Connection, Running, children, eventually, get, refuses, serving, supervising
 
 
 def test_stopping_finishes_what_is_in_flight_and_nothing_else(tmp_path: Path) -> None:
@@ -33,6 +34,49 @@ def test_stopping_finishes_what_is_in_flight_and_nothing_else(tmp_path: Path) ->
             assert server.ends() == 0
         assert [line for line in server.lines if "shutdown" in line] == [f"shutdown {server.process.pid}"]
         assert len(server.lines) == 2, server.text
+
+
+def test_load_balancers_have_time_to_learn_that_it_stops(tmp_path: Path) -> None:
+    with serving(tmp_path, drain_delay=2.0) as server:
+        port = server.port()
+        with Connection(port) as known, Connection(port) as idle:
+            assert "connection" not in known.get("/")
+            assert "connection" not in idle.get("/")
+            server.signal(signal.SIGTERM)
+            eventually(lambda: get(port)["x-draining"] == "True")
+            answer = known.get("/")
+            assert (answer[""], answer["x-draining"], answer["connection"]) == ("200", "True", "close")
+            assert known.closed()
+            assert server.process.poll() is None, "connections without a request stay, in case one is coming"
+            assert idle.closed()
+        assert server.ends() == 0
+        assert refuses(port)
+
+
+def test_connections_that_were_left_open_are_outlasted(tmp_path: Path) -> None:
+    with serving(tmp_path, drain_delay=5.0) as server:
+        port = server.port()
+        with Connection(port) as busy:
+            busy.begin("/")
+            server.signal(signal.SIGTERM)
+            eventually(lambda: get(port)["x-draining"] == "True")
+            busy.send(b"abc")
+            answer = busy.head()
+            assert "connection" not in answer, "it was begun before anybody knew of the stop"
+            assert busy.file.read(3) == b"abc"
+            assert busy.get("/")["connection"] == "close"
+        assert server.ends() == 0
+
+
+@pytest.mark.parametrize("after", [(), (signal.SIGTERM,)])
+def test_ctrl_c_does_not_wait_for_load_balancers(tmp_path: Path, after: tuple[int, ...]) -> None:
+    with supervising(tmp_path, workers=1, drain_delay=3_000) as parent:
+        parent.port()
+        for number in after:
+            parent.signal(number)
+        (child,) = children(parent.process.pid)
+        os.kill(child, signal.SIGINT) if after else parent.signal(signal.SIGINT)
+        assert parent.ends() == 0
 
 
 def test_ctrl_c_stops_it_too(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ COMMANDS: Mapping[str, str] = {
     "dump": "ramet.cli.dump",
     "routes": "ramet.cli.routes",
     "openapi": "ramet.cli.openapi",
+    "up": "ramet.cli.up",
+    "roll": "ramet.cli.roll",
+    "render": "ramet.cli.rendering",
 }
 """Commands in the order of their help, with the module whose `command` each is."""
 

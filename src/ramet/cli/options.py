@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,3 +17,6 @@ Database = Annotated[
 ]
 Form = Annotated[str | None, typer.Option("--format", help="csv or jsonl, where the suffix does not say it.")]
 ResourceName = Annotated[str, typer.Argument(metavar="RESOURCE", help="A resource, by its class name or address.")]
+TopologyFolder = Annotated[
+    Path, typer.Option("--folder", metavar="PATH", help="Where a topology keeps its data, ports and logs.")
+]

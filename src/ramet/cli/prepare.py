@@ -1,4 +1,6 @@
-"""What is done before serving, in a process of its own: `python -m ramet.cli.prepare APP [--demo]`, settings on stdin.
+"""What is done before serving, in a process of its own: `python -m ramet.cli.prepare APP [--demo] [--migrate]`.
+
+The settings come on stdin.
 
 It exists so that the serving process never holds what only this needs.
 """
@@ -19,11 +21,15 @@ from ramet.settings import Settings
 from ramet.topology.loading import newest_revision
 
 
-def main(reference: str, *, demo: bool, settings: Settings) -> None:
-    """Bring the database's schema up to date and fill it. Raises Refused when that could lose data."""
+def main(reference: str, *, demo: bool, migrate: bool, settings: Settings) -> None:
+    """Bring the database's schema up to date and fill it. Raises Refused when that could lose data.
+
+    With `migrate` revisions that wait are applied, as somebody has read them, and a database server is treated alike.
+    """
     app = load(reference)
-    if not app.prepare(settings, newest_revision(reference)):
-        for text in migrator(app, reference, settings).apply(reviewed=False):
+    current = app.has_schema if migrate else app.prepare
+    if not current(settings, newest_revision(reference)):
+        for text in migrator(app, reference, settings).apply(reviewed=migrate):
             sys.stderr.write(f"Schema: {text}.\n")
     if demo:
         asyncio.run(_fill(app, settings))
@@ -44,4 +50,7 @@ async def _fill(app: App, settings: Settings) -> None:
 
 if __name__ == "__main__":
     given = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
-    sys.exit(guarded(lambda: main(sys.argv[1], demo="--demo" in sys.argv[2:], settings=given)))
+    options = sys.argv[2:]
+    sys.exit(
+        guarded(lambda: main(sys.argv[1], demo="--demo" in options, migrate="--migrate" in options, settings=given))
+    )

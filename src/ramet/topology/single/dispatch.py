@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from granian._granian import CallbackScheduler, RSGIWorker
 
+from ramet.topology.single.closing import last_answer
+
 _Worker: Any = RSGIWorker  # its stub is older than it is
 
 
@@ -43,9 +45,12 @@ class Watcher(Protocol):
 
 
 class Dispatcher(CallbackScheduler):
-    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left of it."""
+    """Begins each request on the event loop; `begin` answers it and gives None, or gives what is left of it.
 
-    __slots__ = ()
+    From `close_connections` on each answer is the last of its connection.
+    """
+
+    __slots__ = ("close_connections",)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin, *_unused: None) -> None:
         super().__init__()
@@ -68,7 +73,13 @@ class Dispatcher(CallbackScheduler):
         def schedule(watcher: Watcher) -> None:
             call_soon(run, watcher, context=context)
 
+        def close_connections() -> None:
+            nonlocal begin
+            answer = begin
+            begin = lambda scope, protocol: answer(scope, last_answer(scope, protocol))  # noqa: E731 - it is replaced
+
         self._schedule_fn = schedule
+        self.close_connections = close_connections
 
 
 def _track(underway: Any) -> None:
@@ -92,12 +103,19 @@ def in_flight() -> set[asyncio.Task[Any] | Underway]:
     return tasks | _underway
 
 
-async def run_worker(number: int, stop: Any, begin: Begin, sock: Any, *options: Any) -> None:
-    """Serves until `stop` is set: the `spawn_target` of granian's server, which gives `options` in its order."""
+async def run_worker(
+    started: Callable[[Dispatcher], None], number: int, stop: Any, begin: Begin, sock: Any, *options: Any
+) -> None:
+    """Serves until `stop` is set; `started` is told what dispatches.
+
+    Without `started` it is the `spawn_target` of granian's server, which gives `options` in its order.
+    """
     loop = asyncio.get_running_loop()
     *threads, _task_impl, http, http1, http2, websockets, static, _log, tls, _scope = options
     stopped = loop.create_future()
     stop.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
     worker: Any = _Worker(number, sock, None, *threads, http, http1, http2, websockets, static, *tls, (None, None))
-    worker.serve_async(Dispatcher(loop, begin, None, None, None), loop, stop)
+    dispatcher = Dispatcher(loop, begin, None, None, None)
+    started(dispatcher)
+    worker.serve_async(dispatcher, loop, stop)
     await stopped

@@ -4,7 +4,8 @@ Granian's pitfalls that are dealt with here, each held by a test: it listens wit
 would silently share the port (we bind ourselves); its backpressure counts connections, idle ones too, and is 128 unless
 set; out of file descriptors it spins (we raise the limit and bound connections below it); a connection accepted in the
 moment of stopping is not told to close, and one that has sent half a request is waited for (both are bounded); a
-stop drops WebSockets, and leaves who handles them waiting (they are cancelled).
+stop drops WebSockets, and leaves who handles them waiting (they are cancelled); a stop closes idle connections on which
+a request may be coming (before it, each answer ends its connection, for `drain_delay` seconds).
 Hyper, below it, answers 400, 414 and 431 by itself, with empty bodies, before a request reaches us.
 """
 
@@ -19,6 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -30,7 +32,7 @@ from granian.server.embed import Server
 
 from ramet.settings import Settings
 from ramet.topology.loading import Application
-from ramet.topology.single.dispatch import in_flight, run_worker
+from ramet.topology.single.dispatch import Dispatcher, in_flight, run_worker
 from ramet.topology.single.listener import BACKLOG, listen, open_up, say, url_of
 
 HEADER_BUFFER = 65_536
@@ -54,8 +56,9 @@ def serve(
 
     `listener` is used instead of `settings.host` and `port`. `ready` is told the URL once connections are accepted.
     The process also stops when the pipe `lifeline` is closed at its other end. What loading, configuring and starting
-    raise passes through, and so does SettingsError. A second signal ends the process at once, unless there is a
-    lifeline: service managers signal parents and workers alike, so there the parent decides.
+    raise passes through, and so does SettingsError. SIGTERM leaves load balancers `drain_delay` to learn of it; SIGINT
+    does not. A second signal ends the process at once, unless there is a lifeline: service managers signal parents and
+    workers alike, so there the parent decides.
     """
     _raise_file_limit()
     if settings.take_turns:
@@ -87,12 +90,14 @@ class _Process:
         self._ready = ready
         self._lifeline = lifeline
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._dispatchers: list[Dispatcher] = []
 
     async def run(self) -> None:
         """Start, serve and stop. When something does not end in time, the process ends here."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal, number)
         if self._lifeline is not None:
             loop.add_reader(self._lifeline, self._on_lifeline, self._lifeline)
         starting = asyncio.ensure_future(self._app.startup())
@@ -114,7 +119,7 @@ class _Process:
         url = url_of(self._listener)
         open_up(self._listener)
         server = EmbeddedServer(self._app, self._listener, self._settings)
-        serving = asyncio.ensure_future(server.serve(run_worker))  # type: ignore[arg-type]  # it is awaited
+        serving = asyncio.ensure_future(server.serve(partial(run_worker, self._dispatchers.append)))  # type: ignore[arg-type]  # it is awaited
         self._ready(url)
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain()
@@ -130,12 +135,31 @@ class _Process:
             _leave(0)  # granian's threads still hold connections, and would go on after the interpreter
 
     async def _drain(self) -> None:
-        """Long streams end before the server stops: it would drop WebSockets without a word."""
+        """Whoever sends requests is told to send no more, and given time to learn it.
+
+        Long streams end before the server stops: it would drop WebSockets without a word.
+        """
+        for dispatcher in self._dispatchers:
+            dispatcher.close_connections()
+        unaware = in_flight()
         try:
             async with asyncio.timeout(self._settings.stop_timeout):
                 await self._app.drain()
         except TimeoutError:
             say("Streams did not end in time and were left.")
+        await self._outlast(unaware)
+
+    async def _outlast(self, unaware: set[Any]) -> None:
+        """Wait `drain_delay` from the last answer that left its connection open, which those to `unaware` do."""
+        clock, delay = asyncio.get_running_loop().time, self._settings.drain_delay
+        end = clock() + delay
+        latest = end + self._settings.stop_timeout
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        while not hurry.done() and (left := min(end, latest) - clock()) > 0:
+            await asyncio.wait({hurry}, timeout=min(left, 0.05))
+            if unaware != (unaware := unaware & in_flight()):
+                end = clock() + delay
+        hurry.cancel()
 
     async def _finish(self, serving: asyncio.Future[None]) -> bool:
         """Wait for what is in flight, at most `stop_timeout`; whether all connections have ended."""
@@ -161,13 +185,16 @@ class _Process:
                 raise RuntimeError("the embedded server has ended by itself")
         return serving.done()
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: int) -> None:
         if self._stop.is_set() and self._lifeline is None:
             _leave(1)
+        if number == signal.SIGINT:
+            self._hurry.set()
         self._stop.set()
 
     def _on_lifeline(self, lifeline: int) -> None:
         asyncio.get_running_loop().remove_reader(lifeline)
+        self._hurry.set()
         self._stop.set()
 
 

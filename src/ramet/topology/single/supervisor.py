@@ -47,11 +47,11 @@ class _Worker:
         self.due: float | None = 0.0
         self.told = False
 
-    def end(self) -> None:
+    def end(self, number: int = signal.SIGTERM) -> None:
         """Tell the process to stop, once: told twice, it would not finish what it is doing."""
         if self.process is not None and not self.told:
             self.told = True
-            self.process.terminate()
+            self.process.send_signal(number)
 
 
 class Supervisor:
@@ -151,7 +151,7 @@ class Supervisor:
                 if self._stopping:
                     self._code = 1
                     return False
-                self._stop()
+                self._stop(number)
             elif number in {signal.SIGHUP, _RELOAD} and not self._stopping:
                 self._stale = list(self._workers)
         return True
@@ -232,13 +232,13 @@ class Supervisor:
         elif all(other.ready for other in self._workers if other is not worker and other.process):
             worker.end()
 
-    def _stop(self) -> None:
+    def _stop(self, number: int = signal.SIGTERM) -> None:
         self._stopping = True
-        self._deadline = time.monotonic() + 2 * self._settings.stop_timeout + 5
+        self._deadline = time.monotonic() + self._settings.drain_delay + 2 * self._settings.stop_timeout + 5
         for worker in self._workers:
             if worker.listener is not None:
                 worker.listener.close()
-            worker.end()
+            worker.end(number)
 
     def _kill(self) -> None:
         for worker in self._workers:

@@ -1,0 +1,1 @@
+"""The whole topology of instances on one machine, for development and tests."""

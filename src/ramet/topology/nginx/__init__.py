@@ -1,0 +1,1 @@
+"""nginx in front of instances: what it is told, and its configuration."""
