@@ -9,27 +9,29 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.ask import WrongAnswer
+from benchmarks.beside import measure_beside
+from benchmarks.engines import Engines, engines
 from benchmarks.load import LoadFailed
 from benchmarks.measure import Stand
-from benchmarks.report import Report
+from benchmarks.report import Report, say
 from benchmarks.servers import Cores, ServerFailed
 from benchmarks.subjects import Peer, Ramet, Subject
-from benchmarks.works import FULL, NAMES, QUICK, WORKS, Effort
+from benchmarks.works import FULL, MANY, NAMES, POSTGRES_WORKS, QUICK, SINGLE, WORKS, Effort
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 when every measured budget holds, 1 when one does not, 2 when something was not measured."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives a run that is ended
-    subjects: list[Subject] = [Ramet()] if options.no_peer else [Ramet(), Peer()]
     wanted = set(options.only or NAMES)
     effort = QUICK if options.quick else FULL
     try:
         with tempfile.TemporaryDirectory(prefix="ramet-bench-", dir=options.directory) as directory:
-            report = run(Path(directory), subjects, wanted, effort)
+            report = run(Path(directory), wanted, effort, peer=not options.no_peer)
     except (LoadFailed, ServerFailed, WrongAnswer) as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 2
@@ -39,32 +41,48 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if report.misses() else 0
 
 
-def run(directory: Path, subjects: list[Subject], wanted: set[str], effort: Effort) -> Report:
-    """Measures what is wanted of `subjects`, the first of which has the budgets, with its data in `directory`."""
-    cores = Cores.available()
+def run(directory: Path, wanted: set[str], effort: Effort, *, peer: bool) -> Report:
+    """Measures what is wanted, with its data in `directory`: one process on SQLite first, then many instances."""
+    cores, report = Cores.available(), Report("Ramet")
     print(
         f"server on core {cores.server}, load on core {cores.load}; {effort.rounds} rounds of {effort.seconds} s;",
         end="",
     )
     print(f" a synced write of 4 kB takes {sync_time(directory) * 1e6:.0f} µs\n", flush=True)
-    stand, report = Stand(directory, cores, effort), Report(subjects[0].name)
+    if wanted & set(SINGLE):
+        _single(Stand(directory, cores, effort), [Ramet(), Peer()] if peer else [Ramet()], wanted, report)
+    if wanted & set(MANY):
+        say("starting PostgreSQL and Redis")
+        with engines(directory, cores) as found:
+            _many(directory, cores, effort, found, wanted, report, peer=peer)
+    return report
+
+
+def _single(stand: Stand, subjects: Sequence[Subject], wanted: set[str], report: Report) -> None:
     try:
         for subject in subjects:
-            _say(f"filling {subject.name}")
+            say(f"filling {subject.name}")
             _, weight = stand.start(subject)
             if "memory" in wanted:
                 report.idle[subject.name] = weight
         for work in WORKS:
             if work.name in wanted:
-                _say(f"measuring {work.name}")
+                say(f"measuring {work.name}")
                 report.works.append(stand.measure(work))
         if "sign-ins" in wanted:
             for subject, server in stand.running:
-                _say(f"signing in to {subject.name}")
+                say(f"signing in to {subject.name}")
                 report.storms[subject.name] = stand.storm(subject, server)
     finally:
         stand.stop()
-    return report
+
+
+def _many(
+    directory: Path, cores: Cores, effort: Effort, found: Engines, wanted: set[str], report: Report, *, peer: bool
+) -> None:
+    works = [work for work in POSTGRES_WORKS if work.name in wanted]
+    if works:
+        report.parts["beside"] = measure_beside(directory, cores, effort, found, works, peer=peer)
 
 
 def sync_time(directory: Path) -> float:
@@ -77,10 +95,6 @@ def sync_time(directory: Path) -> float:
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - start)
     return sorted(times)[len(times) // 2]
-
-
-def _say(step: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {step} …", file=sys.stderr, flush=True)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -12,12 +12,20 @@ CALLERS = 20
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`budget` is the least share of the floor's rate; `connections` is how many clients ask at once."""
+    """`budget` is the least share of the floor's rate; of POSTGRES_WORKS the least multiple of the peer's, 0 for none.
+
+    `connections` is how many clients ask at once.
+    """
 
     name: str
     title: str
     budget: float
     connections: int
+
+    @property
+    def kind(self) -> str:
+        """What is asked for, whatever database is behind."""
+        return self.name.removeprefix("postgres-")
 
 
 WORKS = (
@@ -26,12 +34,20 @@ WORKS = (
     Work("list", "list of 20, SQLite, not cached", 0.35, 32),
     Work("create", "create, SQLite, synchronous=FULL", 0.25, 64),
 )
+POSTGRES_WORKS = (
+    Work("postgres-record", "one record, PostgreSQL, not cached", 6, 32),
+    Work("postgres-list", "list of 20, PostgreSQL, not cached", 6, 32),
+    Work("postgres-create", "create, PostgreSQL, durable", 6, 64),
+    Work("postgres-cached-list", "cached list of 20, PostgreSQL", 0, 32),
+)
 MEMORY_BUDGET = 90_000_000
 SIGN_INS = 16
 NOISE = 0.2
 """The share of one core that other programs may take during a round; it is repeated up to TRIES times beyond that."""
 TRIES = 4
-NAMES = (*(work.name for work in WORKS), "sign-ins", "memory")
+SINGLE = (*(work.name for work in WORKS), "sign-ins", "memory")
+MANY = tuple(work.name for work in POSTGRES_WORKS)
+NAMES = (*SINGLE, *MANY)
 
 
 @dataclass(frozen=True, slots=True)
