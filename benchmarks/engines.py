@@ -102,7 +102,7 @@ _NGINX = """\
 {user}
 daemon off;
 worker_processes 1;
-pid {directory}/nginx.pid;
+pid {directory}/nginx-{port}.pid;
 error_log stderr warn;
 events {{ worker_connections 4096; }}
 http {{

@@ -123,6 +123,10 @@ class Server:
         """Processor time of all its processes so far, in seconds."""
         return sum(_processor_time(pid) for pid in _session(self._process.pid))
 
+    def processes(self) -> list[int]:
+        """The ids of all its processes."""
+        return _session(self._process.pid)
+
     def weigh(self) -> Weight:
         """The memory of every process of this server's session."""
         rolls = [roll for pid in _session(self._process.pid) if (roll := _rollup(pid))]

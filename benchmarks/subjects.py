@@ -90,10 +90,14 @@ class Ramet:
             migrate(self.engines.database("ramet"))
         server = self.start(directory, cores)
         try:
-            with ThreadPoolExecutor(FILLERS) as pool:
-                list(pool.map(lambda person: self._fill_one(server.port, person), range(people)))
+            self.fill_people(server.port, people)
         finally:
             server.stop()
+
+    def fill_people(self, port: int, people: int) -> None:
+        """Puts people and their tasks into the database of a running server."""
+        with ThreadPoolExecutor(FILLERS) as pool:
+            list(pool.map(lambda person: self._fill_one(port, person), range(people)))
 
     def _fill_one(self, port: int, person: int) -> None:
         asker = Asker(port)

@@ -41,27 +41,40 @@ POSTGRES_WORKS = (
     Work("postgres-cached-list", "cached list of 20, PostgreSQL", 0, 32),
 )
 MEMORY_BUDGET = 90_000_000
+EVENT_BUDGET = 50.0
+REVOCATION_BUDGET = 100.0
+"""Milliseconds that the 99th percentile may take."""
+INSTANCES = (1, 2, 4, 8)
+PART = 0.1
+"""The share of one core that each instance may use."""
+SCALE_BUDGET = 0.9
+"""The least share of linear."""
 SIGN_INS = 16
 NOISE = 0.2
 """The share of one core that other programs may take during a round; it is repeated up to TRIES times beyond that."""
 TRIES = 4
 SINGLE = (*(work.name for work in WORKS), "sign-ins", "memory")
-MANY = tuple(work.name for work in POSTGRES_WORKS)
+MANY = (*(work.name for work in POSTGRES_WORKS), "event-delay", "revocation", "scale-out")
 NAMES = (*SINGLE, *MANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`rounds` of `seconds` for each server and work, after `warm_up` seconds, on the data of `people`."""
+    """`rounds` of `seconds` for each server and work, after `warm_up` seconds, on the data of `people`.
+
+    `events` and `revocations` are how many of them are timed.
+    """
 
     rounds: int
     seconds: float
     warm_up: float
     people: int
+    events: int
+    revocations: int
 
 
-FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200)
-QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40)
+FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200, events=1_000, revocations=200)
+QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40, events=200, revocations=50)
 
 
 @dataclass(frozen=True, slots=True)
