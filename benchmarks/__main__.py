@@ -23,7 +23,8 @@ from benchmarks.report import Report, say
 from benchmarks.scaling import measure_scaling
 from benchmarks.servers import Cores, ServerFailed
 from benchmarks.subjects import Peer, Ramet, Subject
-from benchmarks.works import FULL, MANY, NAMES, POSTGRES_WORKS, QUICK, SINGLE, WORKS, Effort
+from benchmarks.subscribers import measure_subscribers
+from benchmarks.works import FULL, MANY, NAMES, POSTGRES_WORKS, QUICK, SINGLE, STREAMS, WORKS, Effort
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,6 +67,8 @@ def run(plan: Plan) -> Report:
     print(f" a synced write of 4 kB takes {sync_time(plan.directory) * 1e6:.0f} µs\n", flush=True)
     if not plan.wanted.isdisjoint(SINGLE):
         _measure_single(plan, report)
+    if STREAMS in plan.wanted:
+        report.parts[STREAMS] = measure_subscribers(plan.directory, cores, effort)
     if not plan.wanted.isdisjoint(MANY):
         say("starting PostgreSQL and Redis")
         with engines(plan.directory, cores) as found:

@@ -41,6 +41,7 @@ POSTGRES_WORKS = (
     Work("postgres-cached-list", "cached list of 20, PostgreSQL", 0, 32),
 )
 MEMORY_BUDGET = 90_000_000
+SUBSCRIBER_BUDGET = 15_000
 EVENT_BUDGET = 50.0
 REVOCATION_BUDGET = 100.0
 """Milliseconds that the 99th percentile may take."""
@@ -54,15 +55,16 @@ NOISE = 0.2
 """The share of one core that other programs may take during a round; it is repeated up to TRIES times beyond that."""
 TRIES = 4
 SINGLE = (*(work.name for work in WORKS), "sign-ins", "memory")
+STREAMS = "subscribers"
 MANY = (*(work.name for work in POSTGRES_WORKS), "event-delay", "revocation", "scale-out")
-NAMES = (*SINGLE, *MANY)
+NAMES = (*SINGLE, STREAMS, *MANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """`rounds` of `seconds` for each server and work, after `warm_up` seconds, on the data of `people`.
 
-    `events` and `revocations` are how many of them are timed.
+    `events` and `revocations` are how many of them are timed; `subscribers` are told `told` events.
     """
 
     rounds: int
@@ -71,10 +73,12 @@ class Effort:
     people: int
     events: int
     revocations: int
+    subscribers: int
+    told: int
 
 
-FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200, events=1_000, revocations=200)
-QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40, events=200, revocations=50)
+FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200, events=1_000, revocations=200, subscribers=2_000, told=20)
+QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40, events=200, revocations=50, subscribers=500, told=10)
 
 
 @dataclass(frozen=True, slots=True)
