@@ -9,27 +9,33 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.ask import WrongAnswer
+from benchmarks.beside import measure_beside
+from benchmarks.delays import BUDGETS as DELAYS
+from benchmarks.delays import measure_delays
+from benchmarks.engines import Engines, engines
 from benchmarks.load import LoadFailed
 from benchmarks.measure import Stand
-from benchmarks.report import Report
+from benchmarks.report import Report, say
+from benchmarks.scaling import measure_scaling
 from benchmarks.servers import Cores, ServerFailed
 from benchmarks.subjects import Peer, Ramet, Subject
-from benchmarks.works import FULL, NAMES, QUICK, WORKS, Effort
+from benchmarks.subscribers import measure_subscribers
+from benchmarks.works import FULL, MANY, NAMES, POSTGRES_WORKS, QUICK, SINGLE, STREAMS, WORKS, Effort
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 when every measured budget holds, 1 when one does not, 2 when something was not measured."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives a run that is ended
-    subjects: list[Subject] = [Ramet()] if options.no_peer else [Ramet(), Peer()]
-    wanted = set(options.only or NAMES)
-    effort = QUICK if options.quick else FULL
     try:
         with tempfile.TemporaryDirectory(prefix="ramet-bench-", dir=options.directory) as directory:
-            report = run(Path(directory), subjects, wanted, effort)
+            wanted, effort = frozenset(options.only or NAMES), QUICK if options.quick else FULL
+            cores = Cores.available()
+            report = run(Plan(Path(directory), wanted, effort, not options.no_peer, options.plot, cores))
     except (LoadFailed, ServerFailed, WrongAnswer) as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 2
@@ -39,32 +45,70 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if report.misses() else 0
 
 
-def run(directory: Path, subjects: list[Subject], wanted: set[str], effort: Effort) -> Report:
-    """Measures what is wanted of `subjects`, the first of which has the budgets, with its data in `directory`."""
-    cores = Cores.available()
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run measures, how thoroughly, and where: its data in `directory`, a drawing in the file `plot`."""
+
+    directory: Path
+    wanted: frozenset[str]
+    effort: Effort
+    peer: bool
+    plot: Path | None
+    cores: Cores
+
+
+def run(plan: Plan) -> Report:
+    """Measures what is wanted: one process on SQLite first, then many instances."""
+    cores, effort, report = plan.cores, plan.effort, Report("Ramet")
     print(
         f"server on core {cores.server}, load on core {cores.load}; {effort.rounds} rounds of {effort.seconds} s;",
         end="",
     )
-    print(f" a synced write of 4 kB takes {sync_time(directory) * 1e6:.0f} µs\n", flush=True)
-    stand, report = Stand(directory, cores, effort), Report(subjects[0].name)
+    print(f" a synced write of 4 kB takes {sync_time(plan.directory) * 1e6:.0f} µs\n", flush=True)
+    if not plan.wanted.isdisjoint(SINGLE):
+        _measure_single(plan, report)
+    if STREAMS in plan.wanted:
+        report.parts[STREAMS] = measure_subscribers(plan.directory, cores, effort)
+    if not plan.wanted.isdisjoint(MANY):
+        say("starting PostgreSQL and Redis")
+        with engines(plan.directory, cores) as found:
+            _measure_many(plan, found, report)
+    return report
+
+
+def _measure_single(plan: Plan, report: Report) -> None:
+    stand = Stand(plan.directory, plan.cores, plan.effort)
+    subjects: list[Subject] = [Ramet(), Peer()] if plan.peer else [Ramet()]
     try:
         for subject in subjects:
-            _say(f"filling {subject.name}")
+            say(f"filling {subject.name}")
             _, weight = stand.start(subject)
-            if "memory" in wanted:
+            if "memory" in plan.wanted:
                 report.idle[subject.name] = weight
         for work in WORKS:
-            if work.name in wanted:
-                _say(f"measuring {work.name}")
+            if work.name in plan.wanted:
+                say(f"measuring {work.name}")
                 report.works.append(stand.measure(work))
-        if "sign-ins" in wanted:
+        if "sign-ins" in plan.wanted:
             for subject, server in stand.running:
-                _say(f"signing in to {subject.name}")
+                say(f"signing in to {subject.name}")
                 report.storms[subject.name] = stand.storm(subject, server)
     finally:
         stand.stop()
-    return report
+
+
+def _measure_many(plan: Plan, found: Engines, report: Report) -> None:
+    directory, cores, effort, wanted = plan.directory, plan.cores, plan.effort, plan.wanted
+    works = [work for work in POSTGRES_WORKS if work.name in wanted]
+    if works:
+        report.parts["beside"] = measure_beside(directory, cores, effort, found, works, peer=plan.peer)
+    if not wanted.isdisjoint(DELAYS):
+        report.parts["delays"] = measure_delays(directory, cores, effort, found, wanted)
+    if "scale-out" in wanted:
+        scaling = measure_scaling(directory, cores, effort, found)
+        report.parts["scale-out"] = scaling
+        if plan.plot is not None:
+            plan.plot.write_text(scaling.drawing())
 
 
 def sync_time(directory: Path) -> float:
@@ -79,10 +123,6 @@ def sync_time(directory: Path) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _say(step: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {step} …", file=sys.stderr, flush=True)
-
-
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer, shorter rounds on less data: a first impression")
@@ -91,6 +131,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-peer", action="store_true", help="only the floor and Ramet")
     parser.add_argument("--directory", help="where the databases are during the run (default: the temporary one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the throughput of instances, as SVG")
     return parser.parse_args(arguments)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.ask import Asker
 from benchmarks.load import Load, LoadFailed, Request, Result, command, write_requests
@@ -37,6 +38,11 @@ class Series:
         return median(result.p99 for result in self.results)
 
     @property
+    def latency(self) -> str:
+        """p50 and p99, for people."""
+        return f"{self.p50:.2f} / {self.p99:.2f}"
+
+    @property
     def others(self) -> float:
         """The largest share of one core that other programs took during a round."""
         return max(result.others / result.seconds for result in self.results)
@@ -45,6 +51,11 @@ class Series:
     def cost(self) -> float:
         """Microseconds of processor time for each request: less shaken by other programs than the rate."""
         return median(result.busy / result.requests * 1e6 for result in self.results)
+
+    def document(self) -> dict[str, Any]:
+        """All of it, every round included."""
+        rounds = [{**asdict(one), "rate": one.rate} for one in self.results]
+        return {"rate": self.rate, "p50": self.p50, "p99": self.p99, "cost": self.cost, "rounds": rounds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +70,10 @@ class Measured:
         """The rate of one server as a multiple of another's."""
         return self.series[name].rate / self.series[to].rate
 
-    def spread(self, name: str) -> tuple[float, float]:
-        """The lowest and the highest ratio to the floor of any one round."""
-        pairs = zip(self.series[name].results, self.series[FLOOR].results, strict=True)
-        ratios = [mine.rate / floor.rate for mine, floor in pairs]
+    def spread(self, name: str, to: str = FLOOR) -> tuple[float, float]:
+        """The lowest and the highest ratio of any one round."""
+        pairs = zip(self.series[name].results, self.series[to].results, strict=True)
+        ratios = [mine.rate / other.rate for mine, other in pairs]
         return min(ratios), max(ratios)
 
 
@@ -87,11 +98,15 @@ class Entrant:
 
 @dataclass(slots=True)
 class Stand:
-    """The servers of a run, started and filled; a floor comes and goes with each work."""
+    """The servers of a run, started and filled; a floor comes and goes with each work.
+
+    `engines_time` is what the databases that belong to the run have taken so far: these are not other programs.
+    """
 
     directory: Path
     cores: Cores
     effort: Effort
+    engines_time: Callable[[], float] = lambda: 0.0
     running: list[tuple[Subject, Server]] = field(default_factory=list)
 
     def load(self, server: Server, file: Path, connections: int, seconds: float) -> Load:
@@ -99,11 +114,14 @@ class Stand:
         return Load(line, seconds)
 
     def run(self, server: Server, file: Path, connections: int, seconds: float) -> Result:
-        before = server.busy(), processor_time() - _own_time()
+        before = server.busy(), self._all_but_us()
         with self.load(server, file, connections, seconds) as load:
             result = load.result()
-        busy, all_but_us = server.busy() - before[0], processor_time() - _own_time() - before[1]
+        busy, all_but_us = server.busy() - before[0], self._all_but_us() - before[1]
         return replace(result, busy=busy, others=max(0.0, all_but_us - busy))
+
+    def _all_but_us(self) -> float:
+        return processor_time() - _own_time() - self.engines_time()
 
     def prepare(self, name: str, server: Server, requests: Sequence[Request]) -> Path:
         file = self.directory / f"{name}.requests"
@@ -112,13 +130,7 @@ class Stand:
 
     def measure(self, work: Work) -> Measured:
         """Rounds of every server at one work. The floors get the first subject's requests and answer as many bytes."""
-        entrants = []
-        for subject, server in self.running:
-            asker = Asker(server.port)
-            requests = subject.requests(work.name, tokens(subject, asker), asker)
-            size = len(subject.check(work.name, requests[0], asker).body)
-            asker.close()
-            entrants.append(Entrant(subject.name, server, requests, size))
+        entrants = self._entrants(work)
         first = entrants[0]
         with ExitStack() as floors:
             for name in (TURNS, FLOOR):
@@ -127,6 +139,21 @@ class Stand:
                 entrants.insert(0, Entrant(name, floor, first.requests, first.size))
             series = self._rounds(work, entrants)
         return Measured(work, first.size, series)
+
+    def compare(self, work: Work) -> Measured:
+        """Rounds of every subject at one work, without a floor."""
+        entrants = self._entrants(work)
+        return Measured(work, entrants[0].size, self._rounds(work, entrants))
+
+    def _entrants(self, work: Work) -> list[Entrant]:
+        entrants = []
+        for subject, server in self.running:
+            asker = Asker(server.port)
+            requests = subject.requests(work.kind, tokens(subject, asker), asker)
+            size = len(subject.check(work.kind, requests[0], asker).body)
+            asker.close()
+            entrants.append(Entrant(subject.name, server, requests, size))
+        return entrants
 
     def _rounds(self, work: Work, entrants: Sequence[Entrant]) -> dict[str, Series]:
         files = {entrant.name: self.prepare(entrant.name, entrant.server, entrant.requests) for entrant in entrants}
@@ -163,7 +190,7 @@ class Stand:
         """Rounds of cached lists, alone and beside sign-ins, one after the other."""
         work, seconds = WORKS[0], self.effort.seconds
         asker = Asker(server.port)
-        reads = self.prepare("reads", server, subject.requests(work.name, tokens(subject, asker), asker))
+        reads = self.prepare("reads", server, subject.requests(work.kind, tokens(subject, asker), asker))
         entries = self.prepare("entries", server, [subject.sign_in(person) for person in range(SIGN_INS)])
         asker.close()
         self.run(server, reads, work.connections, self.effort.warm_up)

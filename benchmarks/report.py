@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from benchmarks.measure import FLOOR, TURNS, Measured, Series, Storm
+from benchmarks.measure import FLOOR, TURNS, Measured, Storm
 from benchmarks.servers import Weight
 from benchmarks.works import MEMORY_BUDGET, NOISE, SIGN_INS
 
@@ -43,14 +45,23 @@ LEGEND = (
 )
 
 
+class Part(Protocol):
+    """What a run found of one thing: rows under their heads, a sentence for each budget missed, and all of it."""
+
+    def table(self) -> Sequence[Sequence[str]]: ...
+    def misses(self) -> list[str]: ...
+    def document(self) -> dict[str, Any]: ...
+
+
 @dataclass(slots=True)
 class Report:
-    """What a run found: works in order, storms and weights by server name. `peer` may be absent."""
+    """What a run found: works in order, storms and weights by server name, `parts` by theirs. `peer` may be absent."""
 
     subject: str
     works: list[Measured] = field(default_factory=list)
     storms: dict[str, Storm] = field(default_factory=dict)
     idle: dict[str, Weight] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
 
     def misses(self) -> list[str]:
         """One sentence for each budget that does not hold."""
@@ -62,7 +73,7 @@ class Report:
         weight = self.idle.get(self.subject)
         if weight and weight.shared_once > MEMORY_BUDGET:
             found.append(f"memory: {_megabytes(weight.shared_once)} idle, more than {_megabytes(MEMORY_BUDGET)}")
-        return found
+        return [*found, *(miss for part in self.parts.values() for miss in part.misses())]
 
     def text(self) -> str:
         parts = []
@@ -80,6 +91,7 @@ class Report:
         if self.idle:
             rows = [self._weight_row(name, weight) for name, weight in self.idle.items()]
             parts.append("\n" + table([WEIGHT_COLUMNS, *rows]))
+        parts += ["\n" + table(part.table()) for part in self.parts.values()]
         misses = self.misses()
         parts.append("\n" + ("\n".join(f"BELOW BUDGET  {miss}" for miss in misses) if misses else "every budget holds"))
         return "\n".join(parts)
@@ -96,8 +108,8 @@ class Report:
             f"{one.work.budget:.0%} {'holds' if ratio >= one.work.budget else 'MISSED'}",
             f"{peer.rate:,.0f}" if peer else "-",
             f"{one.ratio(self.subject, 'peer'):.1f}" if peer else "-",
-            _latency(mine),
-            _latency(peer) if peer else "-",
+            mine.latency,
+            peer.latency if peer else "-",
             f"{one.series[FLOOR].cost:.0f}",
             f"{mine.cost:.0f}",
             f"{one.ratio(self.subject, TURNS):.1%}" if TURNS in one.series else "-",
@@ -118,8 +130,14 @@ class Report:
                 name: {"processes": weight.processes, "pss": weight.shared_once, "rss": weight.resident}
                 for name, weight in self.idle.items()
             },
+            **{name: part.document() for name, part in self.parts.items()},
             "misses": self.misses(),
         }
+
+
+def say(step: str) -> None:
+    """Tells whoever waits what is being done."""
+    print(f"{time.strftime('%H:%M:%S')} {step} …", file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -132,24 +150,15 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _latency(series: Series) -> str:
-    return f"{series.p50:.2f} / {series.p99:.2f}"
-
-
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
 def _storm_row(name: str, storm: Storm) -> tuple[str, ...]:
     kept = storm.beside.rate / storm.alone.rate
-    alone, beside = _latency(storm.alone), _latency(storm.beside)
+    alone, beside = storm.alone.latency, storm.beside.latency
     rates = f"{storm.alone.rate:,.0f}", f"{storm.beside.rate:,.0f}", f"{kept:.0%}"
     return name, *rates, alone, beside, f"{storm.sign_ins.rate:,.0f}"
-
-
-def _series_document(series: Series) -> Mapping[str, Any]:
-    rounds = [{**asdict(one), "rate": one.rate} for one in series.results]
-    return {"rate": series.rate, "p50": series.p50, "p99": series.p99, "cost": series.cost, "rounds": rounds}
 
 
 def _work_document(one: Measured, subject: str) -> Mapping[str, Any]:
@@ -157,9 +166,9 @@ def _work_document(one: Measured, subject: str) -> Mapping[str, Any]:
         "ratio": one.ratio(subject),
         "budget": one.work.budget,
         "size": one.size,
-        "series": {name: _series_document(series) for name, series in one.series.items()},
+        "series": {name: series.document() for name, series in one.series.items()},
     }
 
 
 def _storm_document(storm: Storm) -> Mapping[str, Any]:
-    return {name: _series_document(getattr(storm, name)) for name in ("alone", "beside", "sign_ins")}
+    return {name: getattr(storm, name).document() for name in ("alone", "beside", "sign_ins")}

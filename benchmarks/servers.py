@@ -35,6 +35,10 @@ class Cores:
         cores = sorted(os.sched_getaffinity(0))
         return cls(cores[0], cores[-1] if len(cores) > 1 else None)
 
+    def swapped(self) -> Cores:
+        """For servers that share the core of the load with it."""
+        return self if self.load is None else Cores(self.load, self.server)
+
 
 @dataclass(frozen=True, slots=True)
 class Weight:
@@ -78,9 +82,10 @@ class Server:
                 start_new_session=True,
             )
 
-    def wait(self, path: str) -> None:
-        """Returns once `path` answers 200. Raises ServerFailed when the process ends or takes too long.
+    def wait(self, path: str = "") -> None:
+        """Returns once `path` answers 200, or without a path the port is open.
 
+        Raises ServerFailed when the process ends or takes too long.
         Whatever is raised, nothing is left running: the caller has no server yet to stop.
         """
         try:
@@ -95,6 +100,9 @@ class Server:
             if self._process.poll() is not None:
                 raise ServerFailed(f"{self._line} ended with {self._process.returncode}:\n{self._tail()}")
             with suppress(OSError, http.client.HTTPException):
+                if not path:
+                    socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+                    return
                 if self._status(path) == 200:
                     return
             time.sleep(0.05)
@@ -114,6 +122,10 @@ class Server:
     def busy(self) -> float:
         """Processor time of all its processes so far, in seconds."""
         return sum(_processor_time(pid) for pid in _session(self._process.pid))
+
+    def processes(self) -> list[int]:
+        """The ids of all its processes."""
+        return _session(self._process.pid)
 
     def weigh(self) -> Weight:
         """The memory of every process of this server's session."""
@@ -150,6 +162,14 @@ def _session(leader: int) -> list[int]:
     """The living processes of a session; each server has its own."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if (stat := _stat(pid)) and int(stat[3]) == leader and stat[0] != "Z"]
+
+
+def family_time(parent: int) -> float:
+    """Processor time of a process and its children, those that have ended among them, in seconds."""
+    stats = [(int(entry.name), _stat(int(entry.name))) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    own = next((stat for pid, stat in stats if pid == parent), [])
+    children = sum(int(stat[11]) + int(stat[12]) for _, stat in stats if stat and int(stat[1]) == parent)
+    return (children + sum(map(int, own[11:15]))) / TICKS
 
 
 def _stat(pid: int) -> list[str]:

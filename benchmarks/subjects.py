@@ -1,4 +1,4 @@
-"""The three servers of a run: how each is started, filled and asked for the same work."""
+"""The three servers of a run: how each is started, filled and asked for the same work, on SQLite or on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks.ask import Answer, Asker, WrongAnswer, post
+from benchmarks.engines import APPLICATION, Engines, migrate
 from benchmarks.load import Request
 from benchmarks.servers import ROOT, Cores, Server, free_port
 from benchmarks.works import CALLERS, PASSWORD, TASKS_EACH, draft, email
@@ -56,29 +57,47 @@ def start_floor(size: int, directory: Path, cores: Cores, *, turns: bool = False
     return server
 
 
+def serve_ramet(directory: Path, cores: Cores, env: Mapping[str, str], name: str = "ramet") -> Server:
+    """The subject with limits that nobody meets, its log in a file of this `name`. Waited for."""
+    port = free_port()
+    line = [str(Path(sys.executable).with_name("ramet")), "serve", APPLICATION, "--port", str(port)]
+    limits = {f"RAMET_LIMIT_{limit}": "60000/1" for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH")}
+    server = Server(line, port, directory / f"{name}.log", {**limits, **env}, cores)
+    server.wait("/health/ready")
+    return server
+
+
 @dataclass(frozen=True, slots=True)
 class Ramet:
-    """`ramet serve` with rate limits (too high to be met), metrics and the access log on."""
+    """`ramet serve` with rate limits (too high to be met), metrics and the access log on.
 
+    On PostgreSQL, and Redis, where there are `engines`.
+    """
+
+    engines: Engines | None = None
     name: str = "Ramet"
 
     def start(self, directory: Path, cores: Cores) -> Server:
-        port = free_port()
-        command = [str(Path(sys.executable).with_name("ramet")), "serve", "benchmarks/ramet_app.py"]
-        env = {"RAMET_DATABASE_URL": f"sqlite:///{directory / 'ramet.db'}"}
-        for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH"):
-            env[f"RAMET_LIMIT_{limit}"] = "60000/1"
-        server = Server([*command, "--port", str(port)], port, directory / "ramet.log", env, cores)
-        server.wait("/ready")
-        return server
+        return serve_ramet(directory, cores, self._env(directory))
+
+    def _env(self, directory: Path) -> dict[str, str]:
+        if self.engines is None:
+            return {"RAMET_DATABASE_URL": f"sqlite:///{directory / 'ramet.db'}"}
+        return {"RAMET_DATABASE_URL": self.engines.postgres.url("ramet"), "RAMET_REDIS_URL": self.engines.redis(0)}
 
     def fill(self, directory: Path, cores: Cores, people: int) -> None:
+        if self.engines is not None:
+            migrate(self.engines.database("ramet"))
         server = self.start(directory, cores)
         try:
-            with ThreadPoolExecutor(FILLERS) as pool:
-                list(pool.map(lambda person: self._fill_one(server.port, person), range(people)))
+            self.fill_people(server.port, people)
         finally:
             server.stop()
+
+    def fill_people(self, port: int, people: int) -> None:
+        """Puts people and their tasks into the database of a running server."""
+        with ThreadPoolExecutor(FILLERS) as pool:
+            list(pool.map(lambda person: self._fill_one(port, person), range(people)))
 
     def _fill_one(self, port: int, person: int) -> None:
         asker = Asker(port)
@@ -118,8 +137,12 @@ class Ramet:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """FastAPI under uvicorn with uvloop and httptools, its access log on as it is by default."""
+    """FastAPI under uvicorn with uvloop and httptools, its access log on as it is by default.
 
+    On SQLite, or with `engines` on PostgreSQL with limits and cache-aside in Redis.
+    """
+
+    engines: Engines | None = None
     name: str = "peer"
 
     def start(self, directory: Path, cores: Cores) -> Server:
@@ -131,6 +154,8 @@ class Peer:
         return server
 
     def fill(self, directory: Path, cores: Cores, people: int) -> None:
+        if self.engines is not None:
+            self.engines.database("peer")
         rows = [
             {"email": email(person), "tasks": [draft(person, index).document() for index in range(TASKS_EACH)]}
             for person in range(people)
@@ -141,7 +166,10 @@ class Peer:
         subprocess.run(line, input=document, cwd=ROOT, env=env, check=True)
 
     def _env(self, directory: Path) -> dict[str, str]:
-        return {"PEER_DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'peer.db'}"}
+        if self.engines is None:
+            return {"PEER_DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'peer.db'}"}
+        url = self.engines.postgres.url("peer").replace("postgresql:", "postgresql+asyncpg:")
+        return {"PEER_DATABASE_URL": url, "PEER_REDIS_URL": self.engines.redis(1)}
 
     def sign_in(self, person: int) -> Request:
         return post("/auth/sign-in", {"email": email(person), "password": PASSWORD})
@@ -150,7 +178,8 @@ class Peer:
         readers, writers = tokens[:CALLERS], tokens[CALLERS:]
         query = "?status=pending&limit=20"
         if work in ("cached-list", "list"):
-            return [Request("GET", f"/tasks{query}", token) for token in readers]
+            path = "/cached-tasks" if work == "cached-list" and self.engines is not None else "/tasks"
+            return [Request("GET", path + query, token) for token in readers]
         if work == "record":
             return _records("/tasks", query, readers, asker)
         return _creates("/tasks", writers)

@@ -12,12 +12,20 @@ CALLERS = 20
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`budget` is the least share of the floor's rate; `connections` is how many clients ask at once."""
+    """`budget` is the least share of the floor's rate; of POSTGRES_WORKS the least multiple of the peer's, 0 for none.
+
+    `connections` is how many clients ask at once.
+    """
 
     name: str
     title: str
     budget: float
     connections: int
+
+    @property
+    def kind(self) -> str:
+        """What is asked for, whatever database is behind."""
+        return self.name.removeprefix("postgres-")
 
 
 WORKS = (
@@ -26,26 +34,51 @@ WORKS = (
     Work("list", "list of 20, SQLite, not cached", 0.35, 32),
     Work("create", "create, SQLite, synchronous=FULL", 0.25, 64),
 )
+POSTGRES_WORKS = (
+    Work("postgres-record", "one record, PostgreSQL, not cached", 6, 32),
+    Work("postgres-list", "list of 20, PostgreSQL, not cached", 6, 32),
+    Work("postgres-create", "create, PostgreSQL, durable", 6, 64),
+    Work("postgres-cached-list", "cached list of 20, PostgreSQL", 0, 32),
+)
 MEMORY_BUDGET = 90_000_000
+SUBSCRIBER_BUDGET = 15_000
+EVENT_BUDGET = 50.0
+REVOCATION_BUDGET = 100.0
+"""Milliseconds that the 99th percentile may take."""
+INSTANCES = (1, 2, 4, 8)
+PART = 0.1
+"""The share of one core that each instance may use."""
+SCALE_BUDGET = 0.9
+"""The least share of linear."""
 SIGN_INS = 16
 NOISE = 0.2
 """The share of one core that other programs may take during a round; it is repeated up to TRIES times beyond that."""
 TRIES = 4
-NAMES = (*(work.name for work in WORKS), "sign-ins", "memory")
+SINGLE = (*(work.name for work in WORKS), "sign-ins", "memory")
+STREAMS = "subscribers"
+MANY = (*(work.name for work in POSTGRES_WORKS), "event-delay", "revocation", "scale-out")
+NAMES = (*SINGLE, STREAMS, *MANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`rounds` of `seconds` for each server and work, after `warm_up` seconds, on the data of `people`."""
+    """`rounds` of `seconds` for each server and work, after `warm_up` seconds, on the data of `people`.
+
+    `events` and `revocations` are how many of them are timed; `subscribers` are told `told` events.
+    """
 
     rounds: int
     seconds: float
     warm_up: float
     people: int
+    events: int
+    revocations: int
+    subscribers: int
+    told: int
 
 
-FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200)
-QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40)
+FULL = Effort(rounds=7, seconds=2, warm_up=1, people=200, events=1_000, revocations=200, subscribers=2_000, told=20)
+QUICK = Effort(rounds=3, seconds=1, warm_up=1, people=40, events=200, revocations=50, subscribers=500, told=10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The peer: a task API in FastAPI, SQLAlchemy (async, aiosqlite), SQLite and PyJWT, as its community writes it."""
+"""The peer: a task API in FastAPI, SQLAlchemy (async), PyJWT and redis-py, as its community writes it."""

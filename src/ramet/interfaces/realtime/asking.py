@@ -47,7 +47,7 @@ class Asking:
         ]
         if faults or info is None:
             raise Problem("invalid_query", faults=faults)
-        query = self._queries.read(info, urlencode(given), one=False)
+        query = self._queries.read_once(info, urlencode(given), one=False)
         record_id = next((item.values[0] for item in query.filters if (item.field, item.operator) == ("id", "eq")), "")
         if record_id:
             rest = tuple(item for item in query.filters if (item.field, item.operator) != ("id", "eq"))

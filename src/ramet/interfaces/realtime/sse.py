@@ -14,7 +14,7 @@ from ramet.interfaces.realtime.stream import Stream
 from ramet.interfaces.realtime.streams import Streams
 from ramet.interfaces.transport.outlet import Outlet, StreamResponse
 from ramet.interfaces.transport.request import Request, Response
-from ramet.limits.addresses import Addresses, ClientAddress
+from ramet.limits.addresses import Addresses
 from ramet.operations.operation import Exchange, Operation
 from ramet.operations.pipeline import Pipeline
 from ramet.operations.watching.handler import Watch
@@ -95,25 +95,18 @@ class Events:
             return Response(200, headers)
         caller = watch.caller.id
         self._streams.enter(caller, address)
-        mark = header("last-event-id") or ask.mark
+        mark, wait = header("last-event-id") or ask.mark, ask.wait
 
         async def begin(outlet: Outlet) -> None:
-            await self._begin(outlet, response, watch, address, mark, ask.wait)
+            # Whoever passes the response on has added to its headers. Naming the response here would make it refer to
+            # itself, and keep all of this until garbage is next collected.
+            request_id = dict(headers).get("x-request-id", "")
+            stream = EventStream(self._streams, outlet, caller, address, request_id)
+            await self._begin(stream, watch, mark, wait)
 
-        response = StreamResponse(200, headers, begin=begin)
-        return response
+        return StreamResponse(200, headers, begin=begin)
 
-    async def _begin(
-        self,
-        outlet: Outlet,
-        response: Response,
-        watch: Watch,
-        address: ClientAddress,
-        mark: str | None,
-        wait: float | None,
-    ) -> None:
-        request_id = dict(response.headers).get("x-request-id", "")
-        stream = EventStream(self._streams, outlet, watch.caller.id, address, request_id)
+    async def _begin(self, stream: EventStream, watch: Watch, mark: str | None, wait: float | None) -> None:
         stream.send(b"retry: %d\n\n" % random.randint(*RETRY))
         if stream.closed:
             return

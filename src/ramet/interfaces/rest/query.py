@@ -52,13 +52,17 @@ class Queries:
         key = (info.name, text, one)
         found = self._remembered.get(key)
         if found is None:
-            found = _Reader(info, self._cursors, self._page_limit).read(text, one)
+            found = self.read_once(info, text, one)
             if len(text) > LONGEST_REMEMBERED:
                 return found
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = found
         return found
+
+    def read_once(self, info: ResourceInfo, text: str, one: bool) -> Query:
+        """The same, for a text that will hardly come again: nothing is remembered."""
+        return _Reader(info, self._cursors, self._page_limit).read(text, one)
 
 
 def read_inputs(action: ActionInfo, text: str) -> dict[str, Any]:

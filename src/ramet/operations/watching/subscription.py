@@ -8,6 +8,8 @@ from ramet.errors import Problem
 from ramet.identity.caller import Caller
 from ramet.operations.watching.view import Event, View
 
+NOTHING: frozenset[int] = frozenset()
+"""No changes. One for all: an empty set is as large as a small one."""
 MOST_HELD = 1_000
 """Events kept for a subscriber that is still being told what it missed."""
 
@@ -42,7 +44,7 @@ class Subscription:
         self.since = since
         self._held: list[Event] | None = None
         self._overrun = ""
-        self._covered: frozenset[int] = frozenset()
+        self._covered = NOTHING
 
     def hold(self) -> None:
         """Keeps what comes until `release`: what came before it is still being told."""

@@ -18,6 +18,7 @@ from ramet.operations.watching.logged import Logged
 
 REMEMBERED = 1_000
 """Records known to be outside a view, so that their further changes are not told as deletions."""
+_NOWHERE: frozenset[str] = frozenset()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -69,7 +70,8 @@ class View:
         self.record_id = record_id
         self.key = key
         self.subscribers: dict[Any, None] = {}
-        self.looks_into = frozenset({name for variant in self._variants() for name in variant.reads_resources})
+        looked = {name for variant in self._variants() for name in variant.reads_resources}
+        self.looks_into = frozenset(looked) if looked else _NOWHERE
         self.slot = self._slot()
         self._predicate = predicate
         self._values = {} if permit.grant is None else permit.grant.values

@@ -1,0 +1,155 @@
+"""Scale-out: instances held to a tenth of a core each behind nginx, more and more of them, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.ask import Asker
+from benchmarks.engines import Engines, nginx
+from benchmarks.instances import instances
+from benchmarks.load import Load, Request, Result, command, write_requests
+from benchmarks.plot import plot
+from benchmarks.report import say
+from benchmarks.servers import Cores, Server
+from benchmarks.share import Share, hold
+from benchmarks.subjects import Ramet, tokens
+from benchmarks.works import CALLERS, INSTANCES, PART, SCALE_BUDGET, Effort
+
+CONNECTIONS = 16
+"""Clients for each instance."""
+WRITES = 20
+"""One request of so many creates a record in the second work."""
+MIXES = ("records", f"records, one of {WRITES} a create")
+
+
+@dataclass(slots=True)
+class Scaling:
+    """Rounds by the number of instances for each mix of requests; `how` says what held them to their share."""
+
+    how: str = ""
+    rounds: dict[str, dict[int, list[Result]]] = field(default_factory=dict)
+
+    def rates(self, mix: str) -> dict[int, float]:
+        """Medians, in requests a second."""
+        return {count: median(result.rate for result in found) for count, found in self.rounds[mix].items()}
+
+    def linear(self, mix: str) -> dict[int, float]:
+        """Each rate as a share of as many times that of one instance: the median of what each round says."""
+        rounds = self.rounds[mix]
+        return {
+            count: median(result.rate / (count * one.rate) for result, one in zip(found, rounds[1], strict=True))
+            for count, found in rounds.items()
+        }
+
+    def used(self, mix: str) -> dict[int, float]:
+        """What the instances took of the processor time they might have: near 1 where nothing else holds them up."""
+        return {
+            count: median(result.busy / result.seconds / count / PART for result in found)
+            for count, found in self.rounds[mix].items()
+        }
+
+    def table(self) -> Sequence[Sequence[str]]:
+        head = (f"instances of {PART:g} core ({self.how})", *(f"{count}" for count in INSTANCES), "budget")
+        rows: list[Sequence[str]] = [head]
+        for mix in self.rounds:
+            linear = self.linear(mix)
+            least = min(linear.values())
+            verdict = f"{SCALE_BUDGET:g} {'holds' if least >= SCALE_BUDGET else 'MISSED'}" if mix == MIXES[0] else "-"
+            rows.append((f"{mix}, {CONNECTIONS} clients each, a second", *_row(self.rates(mix), "{:,.0f}"), ""))
+            rows.append(("  as a share of linear", *_row(linear, "{:.0%}"), verdict))
+            rows.append(("  used of their processor time", *_row(self.used(mix), "{:.0%}"), ""))
+        return rows
+
+    def misses(self) -> list[str]:
+        return [
+            f"scale-out: {count} instances answer {share:.0%} of {count} times one, less than {SCALE_BUDGET:.0%}"
+            for count, share in self.linear(MIXES[0]).items()
+            if share < SCALE_BUDGET
+        ]
+
+    def document(self) -> dict[str, Any]:
+        found = {
+            mix: {count: [one.rate for one in results] for count, results in rounds.items()}
+            for mix, rounds in self.rounds.items()
+        }
+        return {"how": self.how, "part": PART, "budget": SCALE_BUDGET, "rates": found}
+
+    def drawing(self) -> str:
+        """The plot of the first mix, as SVG."""
+        title = f"{MIXES[0]} from PostgreSQL a second, instances of {PART:g} core behind nginx"
+        return plot(self.rates(MIXES[0]), SCALE_BUDGET, title)
+
+
+def measure_scaling(directory: Path, cores: Cores, effort: Effort, engines: Engines) -> Scaling:
+    """All instances run all the time, held to their share; nginx passes requests to more and more of them.
+
+    PostgreSQL, nginx and the load have the other core, and what the instances leave of theirs.
+    """
+    scaling, ramet = Scaling(), Ramet(engines)
+    with instances(directory, cores, engines, "scaling", INSTANCES[-1], {}) as servers:
+        say("filling instances")
+        ramet.fill_people(servers[0].port, 2 * CALLERS)
+        engines.settle()
+        asker = Asker(servers[0].port)
+        signed_in = tokens(ramet, asker)
+        records, creates = (ramet.requests(kind, signed_in, asker) for kind in ("record", "create"))
+        ramet.check("record", records[0], asker)
+        asker.close()
+        with ExitStack() as stack:
+            fronts = {}
+            for count in INSTANCES:
+                front = fronts[count] = nginx(directory, [server.port for server in servers[:count]], cores)
+                stack.callback(front.stop)
+            shares = [hold(str(number), server.processes(), PART) for number, server in enumerate(servers)]
+            stack.callback(_release, shares)
+            scaling.how = shares[0].how
+            for mix, requests in zip(MIXES, (records, _mixed(records, creates)), strict=True):
+                say(f"measuring scale-out: {mix}")
+                scaling.rounds[mix] = _rounds(directory, cores, effort, servers, fronts, requests)
+    return scaling
+
+
+def _rounds(
+    directory: Path,
+    cores: Cores,
+    effort: Effort,
+    servers: Sequence[Server],
+    fronts: dict[int, Server],
+    requests: Sequence[Request],
+) -> dict[int, list[Result]]:
+    found: dict[int, list[Result]] = {count: [] for count in fronts}
+    for turn in range(-1, effort.rounds):
+        for count, front in fronts.items():
+            file = directory / f"scaling-{count}.requests"
+            write_requests(file, requests, front.port)
+            seconds = effort.seconds if turn >= 0 else effort.warm_up
+            line = command(file, front.port, connections=count * CONNECTIONS, seconds=seconds, core=cores.load)
+            before = sum(server.busy() for server in servers[:count])
+            with Load(line, seconds) as load:
+                result = load.result()
+            busy = sum(server.busy() for server in servers[:count]) - before
+            if turn >= 0:
+                found[count].append(replace(result, busy=busy))
+    return found
+
+
+def _mixed(records: Sequence[Request], creates: Sequence[Request]) -> list[Request]:
+    found: list[Request] = []
+    for number, create in enumerate(creates):
+        found += [records[(number * (WRITES - 1) + step) % len(records)] for step in range(WRITES - 1)]
+        found.append(create)
+    return found
+
+
+def _release(shares: Sequence[Share]) -> None:
+    for share in shares:
+        share.release()
+
+
+def _row(values: dict[int, float], form: str) -> list[str]:
+    return [form.format(values[count]) for count in INSTANCES]
