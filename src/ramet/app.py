@@ -180,7 +180,7 @@ class App:
 
     def begin(self, scope: Any, protocol: Any) -> Any:
         """Answers a request that came over RSGI and gives None, or gives what is left of it to await."""
-        return self._mounts.rsgi(self._rest, self._sockets, scope, protocol)
+        return self._mounts.rsgi(self._rest, scope, protocol)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         if (left := self.begin(scope, protocol)) is not None:

@@ -252,3 +252,41 @@ async def test_2_000_idle_subscribers_cost_15_kb_each_and_hear_the_same_event_at
             assert 'ramet_streams{kind="sse"} 2000.0' in metrics
             assert "ramet_events_total 1.0" in metrics
             assert "ramet_events_sent_total 2000.0" in metrics
+
+
+async def test_idle_websockets_cost_less_than_15_kb_each_and_end_with_a_code(tmp_path: Path) -> None:
+    count, first = 1_000, 100
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if most != resource.RLIM_INFINITY else 65_536, most))
+    settings = {**CHEAP, "stream_limit_address": count + first}
+    with ramet_serve(tmp_path, **settings) as server:
+        port = await asyncio.to_thread(server.port)
+        async with connected(port) as (client,), AsyncExitStack() as stack:
+            pid = (await client.ask("GET", f"{ENTRIES}/worker")).json()
+            sockets = [await stack.enter_async_context(live(port)) for _ in range(first)]
+            for socket in sockets:
+                assert (await subscribe(socket, "a", "resource=entries"))["type"] == "ready"
+            before = resident(pid)
+            for _ in range(count):
+                sockets.append(await stack.enter_async_context(live(port)))
+                assert (await subscribe(sockets[-1], "a", "resource=entries"))["type"] == "ready"
+            assert (resident(pid) - before) / count <= 15_000
+            await create(client, "to all")
+            for socket in sockets:
+                assert (await message(socket))["record"]["key"] == "to all"
+            server.signal(signal.SIGTERM)
+            assert (await message(sockets[0]))["type"] == "end"
+            await sockets[0].wait_closed()
+            assert sockets[0].close_code == 1001
+
+
+async def test_a_refused_handshake_says_why(tmp_path: Path) -> None:
+    with ramet_serve(tmp_path, **CHEAP) as server:
+        port = await asyncio.to_thread(server.port)
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await live(port, {"authorization": "Bearer nobody"})
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body)["code"] == "invalid_token"
+        async with connected(port) as (client,):
+            plain = await client.ask("GET", "/api/v1/live")
+            assert (plain.status, plain.json()["code"]) == (404, "not_found")

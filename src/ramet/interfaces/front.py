@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.credentials import Credentials
@@ -56,12 +56,6 @@ def rest_of(
     )
 
 
-class Sockets(Protocol):
-    """Who takes WebSockets."""
-
-    def rsgi(self, scope: Any, protocol: Any, /) -> Coroutine[Any, Any, None]: ...
-
-
 class Mounts:
     """The mounted applications by path; the longest path wins. Raises ValueError for a prefix that is no path."""
 
@@ -82,14 +76,12 @@ class Mounts:
         for mount in self._mounts:
             await mount.shutdown()
 
-    def rsgi(self, rest: Rest, sockets: Sockets, scope: Any, protocol: Any) -> Left | None:
-        """Passes a request or a WebSocket to whoever has its path.
+    def rsgi(self, rest: Rest, scope: Any, protocol: Any) -> Left | None:
+        """Passes a request, which may ask for a WebSocket, to whoever has its path.
 
         None when it is answered already; else what is left to await.
         """
         mount = self.find(scope.path) if self._mounts else None
         if mount is not None:
             return mount.rsgi(scope, protocol)
-        if scope.proto == "http":
-            return begin_rsgi(rest, scope, protocol)
-        return sockets.rsgi(scope, protocol)
+        return begin_rsgi(rest, scope, protocol)

@@ -63,7 +63,7 @@ class Plain:
         tell(f"shutdown {os.getpid()}")
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        if scope.proto == "ws":
+        if scope.path == "/socket":
             await Mount("/socket", listen).rsgi(scope, protocol)
         else:
             await serve_rsgi(self.answer, scope, protocol)

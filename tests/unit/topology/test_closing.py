@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ramet.topology.single.closing import LastAnswer, last_answer
+from ramet.topology.single.closing import LastAnswer
 
 CLOSING = [("a", "b"), ("connection", "close")]
 
@@ -61,7 +60,7 @@ async def test_the_request_is_read_as_it_is() -> None:
     assert protocol.given == ["gone"]
 
 
-def test_websockets_have_no_last_answer() -> None:
+def test_a_connection_that_becomes_a_websocket_is_not_told_to_close() -> None:
     protocol = Protocol()
-    assert last_answer(SimpleNamespace(proto="ws"), protocol) is protocol
-    assert last_answer(SimpleNamespace(proto="http"), protocol) is not protocol
+    LastAnswer(protocol).response_empty(101, [("connection", "upgrade")])
+    assert protocol.given == [("response_empty", 101, [("connection", "upgrade")])]

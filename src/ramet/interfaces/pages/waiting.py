@@ -55,12 +55,8 @@ class Waiting:
             return document(200, {"status": "alive"})
         return render(Problem("unavailable", "The database cannot be used yet.", retry_after=PAUSE))
 
-    async def rsgi(self, scope: Any, protocol: Any) -> None:
-        """Refuses a WebSocket."""
-        protocol.close(503)
-
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        """The same over ASGI: 1013 means to try again later."""
+        """Refuses a WebSocket over ASGI: 1013 means to try again later."""
         await receive()
         await send({"type": "websocket.close", "code": 1013})
 

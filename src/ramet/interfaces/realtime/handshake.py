@@ -1,30 +1,27 @@
-"""Handshakes of WebSockets, over RSGI and over ASGI: who may connect, and from where."""
+"""Handshakes of WebSockets, as requests and over ASGI: who may connect, and from where."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public, but not marked as re-exported
+import logging
 
 from ramet.errors import Problem
 from ramet.identity.caller import Caller
 from ramet.interfaces.http.credentials import Credentials
 from ramet.interfaces.http.tracing import request_id
 from ramet.interfaces.realtime.live import LIVE, Connection, Live, Socket, Via, caller_of
+from ramet.interfaces.realtime.messages import LONGEST
 from ramet.interfaces.realtime.streams import Streams
 from ramet.interfaces.transport.asgi import AsgiRequest, AsgiScope, Receive, Send
-from ramet.interfaces.transport.outlet import QueuedOutlet
-from ramet.interfaces.transport.request import Request
-from ramet.interfaces.transport.rsgi import RsgiRequest
-from ramet.interfaces.transport.sockets import AGAIN, Sockets
+from ramet.interfaces.transport.outlet import QueuedOutlet, SwitchResponse
+from ramet.interfaces.transport.request import Request, Response
+from ramet.interfaces.transport.upgrade import accept, is_handshake
+from ramet.interfaces.transport.websocket import GOING_AWAY, SocketOutlet, WebSocket
 from ramet.limits.addresses import Addresses, ClientAddress
 from ramet.operations.operation import Operation
 from ramet.operations.pipeline import Pipeline
 
-_CLOSED = 0  # the kind of granian's message when a WebSocket is over
-_GOING_AWAY = 1001
-HANG_UPS = 5
+_log = logging.getLogger("ramet.realtime")
 
 
 class _Admitted:
@@ -48,35 +45,41 @@ class Handshakes:
         self._credentials = credentials
         self._addresses = addresses
         self._streams = streams
-        self._sockets = Sockets()
 
-    async def rsgi(self, scope: Any, protocol: Any) -> None:
-        """A refusal before the handshake has a status only: this is all that RSGI can say."""
+    async def __call__(self, request: Request) -> Response:
+        """Answers a handshake that came as a request. Raises Problem for one that is refused."""
+        header = request.header
+        if request.method != "GET" or not is_handshake(header):
+            address = self._addresses.client(request.peer, header("x-forwarded-for") or "", header("forwarded") or "")
+            self._pipeline.limiter.charge(None, address.group)
+            raise Problem("not_found")
+        admitted = self._admit(request)
         try:
-            admitted = self._admit(RsgiRequest(scope, protocol))
-        except Problem as problem:
-            protocol.close(problem.status)
-            return
-        try:
-            transport = await protocol.accept()
+            headers = accept(header)
+            connection = request.take()
+            if connection is None:
+                raise Problem("bad_request", "A WebSocket takes HTTP/1.1.")
         except BaseException:
             self._streams.places.leave(admitted.caller.id, admitted.address.group)
             raise
-        outlet = QueuedOutlet(lambda data: transport.send_str(data.decode()), lambda: self._sockets.abort(scope.client))
-        ours = False
-        try:
-            ours = await self._serve(admitted, outlet, _RsgiSocket(transport))
-        finally:
-            protocol.close()
-        if ours:
-            await self._hang_up(scope.client)
+        return SwitchResponse(
+            101, headers, connection=connection, longest=4 * LONGEST, begin=lambda socket: self._begin(socket, admitted)
+        )
 
-    async def _hang_up(self, client: str) -> None:
-        """Granian's close waits for the client to say something. All is with the kernel by now, so it can be ended."""
-        for _ in range(HANG_UPS):
-            if self._sockets.abort(client):
-                return
-            await asyncio.sleep(AGAIN)
+    def _begin(self, socket: WebSocket | None, admitted: _Admitted) -> None:
+        """While nothing is said a connection has no task: it is the protocol of a transport, and that is all."""
+        if socket is None:
+            self._streams.places.leave(admitted.caller.id, admitted.address.group)
+            return
+        outlet = SocketOutlet(socket, GOING_AWAY)
+        connection = Connection(
+            self._streams, outlet, admitted.caller, admitted.address, admitted.identifier, admitted.credentials
+        )
+        socket.arrived = _Reader(self._live, connection, socket).arrived
+        if socket.over:
+            outlet.lost()
+        elif socket.waiting:
+            socket.arrived()
 
     async def asgi(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         await receive()
@@ -92,7 +95,7 @@ class Handshakes:
 
         outlet = QueuedOutlet(write, lambda: None)
         if await self._serve(admitted, outlet, _AsgiSocket(receive)):
-            await send({"type": "websocket.close", "code": _GOING_AWAY})
+            await send({"type": "websocket.close", "code": GOING_AWAY})
 
     def _admit(self, request: Request) -> _Admitted:
         """A cookie counts only from our own pages: a browser sends it from any page, and lets that page read along."""
@@ -129,16 +132,33 @@ class Handshakes:
             await asyncio.wait([reading])
 
 
-class _RsgiSocket:
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
+class _Reader:
+    """Handles what a client says, in a task that lives as long as there is something."""
+
+    __slots__ = ("_connection", "_live", "_socket", "_task")
+
+    def __init__(self, live: Live, connection: Connection, socket: WebSocket) -> None:
+        self._live = live
+        self._connection = connection
+        self._socket = socket
+        self._task: asyncio.Task[None] | None = None
+
+    def arrived(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._serve(), name="serve a WebSocket")
 
     async def receive(self) -> str | bytes | None:
+        """The message that waits; None when none does, and when nobody wants it any more."""
+        return None if self._connection.closed else self._socket.next()
+
+    async def _serve(self) -> None:
         try:
-            message = await self._transport.receive()
-        except ProtocolClosed:
-            return None
-        return None if message.kind == _CLOSED else message.data
+            await self._live.serve(self._connection, self)
+        except Exception:
+            _log.exception("unhandled error in a WebSocket")
+            self._connection.finish("internal")
+        finally:
+            self._task = None
 
 
 class _AsgiSocket:

@@ -7,11 +7,12 @@ from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.credentials import Credentials
 from ramet.interfaces.realtime.asking import Asking
 from ramet.interfaces.realtime.handshake import Handshakes
-from ramet.interfaces.realtime.live import Live
+from ramet.interfaces.realtime.live import LIVE, Live
 from ramet.interfaces.realtime.sse import Events
 from ramet.interfaces.realtime.streams import Streams
 from ramet.interfaces.rest.query import Queries
 from ramet.interfaces.rest.routes import EVENTS
+from ramet.interfaces.transport.request import Handler
 from ramet.limits.addresses import Addresses
 from ramet.operations.core import Core
 from ramet.operations.handlers import Handlers
@@ -29,9 +30,10 @@ class Realtime:
         self.asking = Asking(core.catalog, Queries(core.cursors, settings.page_limit))
         credentials = Credentials(Cors(settings.cors_origins), settings.public_url)
         addresses = Addresses(settings.trusted_proxies)
-        self.pages = {EVENTS: Events(pipeline, self.asking, credentials, addresses, self.streams)}
         live = Live(pipeline, self.asking, self.streams, settings.subscription_limit)
         self.sockets = Handshakes(pipeline, live, credentials, addresses, self.streams)
+        events = Events(pipeline, self.asking, credentials, addresses, self.streams)
+        self.pages: dict[str, Handler] = {EVENTS: events, LIVE: self.sockets}
 
     async def drain(self) -> None:
         """Ends all streams, spread over a while; new ones are refused from now on."""

@@ -61,6 +61,9 @@ class AsgiRequest:
         scheme: str = self._scope.get("scheme", "http")
         return scheme
 
+    def take(self) -> None:
+        """WebSockets come another way."""
+
     async def body(self, limit: int) -> bytes:
         declared = self._fields.get("content-length")
         if declared is not None and not (declared.isascii() and declared.isdigit()):

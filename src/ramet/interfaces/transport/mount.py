@@ -1,52 +1,34 @@
 """Any ASGI application (FastAPI, Starlette, Django) under a path of ours, whether we run over RSGI or over ASGI.
 
 Over RSGI it is given the ASGI 3 interface, built on what granian offers. Granian's limits are the mounted
-application's: streamed answers queue without bound when the client reads slowly (files do not, see `pathsend`), a
-stream that fails midway ends as if it were complete unless its length was announced, and a WebSocket has neither
-subprotocols nor close codes. At a stop, what handles a WebSocket is cancelled.
+application's: streamed answers queue without bound when the client reads slowly (files do not, see `pathsend`), and a
+stream that fails midway ends as if it were complete unless its length was announced. WebSockets are our own, see
+`upgrade`. At a stop, what handles a WebSocket is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 from urllib.parse import quote
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # public, but not marked as re-exported
 
+from ramet.errors import Problem
 from ramet.interfaces.transport.asgi import AsgiApplication, AsgiScope, Message, Receive, Send
 from ramet.interfaces.transport.lifespan import Lifespan
 from ramet.interfaces.transport.rsgi import RsgiProtocol, RsgiScope
 from ramet.interfaces.transport.rsgi_outlet import RsgiStream
+from ramet.interfaces.transport.upgrade import accept, is_handshake, switch, take
+from ramet.interfaces.transport.websocket import GOING_AWAY, GONE, WebSocket
 
+LONGEST = 1_048_576
+"""Bytes of one WebSocket message of a client."""
 _log = logging.getLogger("ramet.transport")
 
-_CLOSED, _BYTES = 0, 1  # the kinds of WebSocket messages
 _OF_THE_OUTER = frozenset({"app", "app_root_path", "endpoint", "path_params", "route", "router"})
-
-
-class RsgiSocketMessage(Protocol):
-    """`kind` is 0 for a close, 1 for bytes, 2 for text."""
-
-    kind: int
-    data: Any
-
-
-class RsgiSocket(Protocol):
-    """An accepted WebSocket."""
-
-    def receive(self) -> Awaitable[RsgiSocketMessage]: ...
-    def send_bytes(self, data: bytes, /) -> Awaitable[None]: ...
-    def send_str(self, data: str, /) -> Awaitable[None]: ...
-
-
-class RsgiSocketProtocol(Protocol):
-    """Where granian takes the answer to a WebSocket handshake; before `accept`, `close` takes an HTTP status."""
-
-    def accept(self) -> Awaitable[RsgiSocket]: ...
-    def close(self, status: int, /) -> None: ...
 
 
 class Mount:
@@ -79,8 +61,9 @@ class Mount:
 
     async def rsgi(self, scope: RsgiScope, protocol: Any) -> None:
         """Pass on a request or a WebSocket that came over RSGI."""
-        inner = self._scope(scope)
-        if scope.proto == "http":
+        header = dict(scope.headers.items()).get
+        inner = self._scope(scope, http=not is_handshake(header))
+        if inner["type"] == "http":
             exchange = _Exchange(scope, protocol)
             try:
                 await self._app(inner, exchange.receive, exchange.send)
@@ -91,18 +74,22 @@ class Mount:
                     _log.exception("unhandled error in %s %s", scope.method, scope.path)
             exchange.finish()
             return
-        socket = _Socket(protocol)
+        socket = _Socket(scope, protocol, header)
         try:
             await self._app(inner, socket.receive, socket.send)
         except asyncio.CancelledError:
             _log.debug("the WebSocket %s was cut off", scope.path)
+            socket.finish(GOING_AWAY)
+        except Problem as problem:
+            _log.debug("the handshake of %s was refused: %s", scope.path, problem.detail)
+            protocol.response_empty(problem.status, [])
+            return
         except Exception:
             if not socket.abandoned:
                 _log.exception("unhandled error in the WebSocket %s", scope.path)
         socket.finish()
 
-    def _scope(self, scope: RsgiScope) -> AsgiScope:
-        http = scope.proto == "http"
+    def _scope(self, scope: RsgiScope, *, http: bool) -> AsgiScope:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()]
         inner: AsgiScope = {
             "type": "http" if http else "websocket",
@@ -210,55 +197,63 @@ class _Exchange:
 
 
 class _Socket:
-    """`receive` and `send` of one WebSocket over RSGI."""
+    """`receive` and `send` of one WebSocket that came as a request over RSGI."""
 
-    def __init__(self, protocol: RsgiSocketProtocol) -> None:
+    def __init__(self, scope: RsgiScope, protocol: RsgiProtocol, header: Callable[[str], str | None]) -> None:
+        self._scope = scope
         self._protocol = protocol
-        self._socket: RsgiSocket | None = None
+        self._header = header
+        self._socket: WebSocket | None = None
         self._connecting = True
-        self._closed = False
+        self._answered = False
         self.abandoned = False
 
     async def receive(self) -> Message:
         if self._connecting:
             self._connecting = False
             return {"type": "websocket.connect"}
-        if self._socket is None or self._closed:
-            return {"type": "websocket.disconnect", "code": 1006}
-        try:
-            message = await self._socket.receive()
-        except ProtocolClosed:
-            self._closed = True
-            return {"type": "websocket.disconnect", "code": 1006}
-        if message.kind == _CLOSED:
-            self._closed = True
-            return {"type": "websocket.disconnect", "code": 1005}
-        return {"type": "websocket.receive", "bytes" if message.kind == _BYTES else "text": message.data}
+        message = None if self._socket is None else await self._socket.receive()
+        if message is None:
+            return {"type": "websocket.disconnect", "code": GONE if self._socket is None else self._socket.code}
+        return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind == "websocket.accept":
-            if message.get("subprotocol"):
-                _log.warning("the WebSocket subprotocol %r cannot be sent over RSGI", message["subprotocol"])
-            self._socket = await self._protocol.accept()
+            await self._accept(message)
         elif kind == "websocket.close":
-            self._close(403)
+            self._close(403, message.get("code", 1000))
         elif kind == "websocket.send" and self._socket is not None:
             text, data = message.get("text"), message.get("bytes")
-            try:
-                await (self._socket.send_str(text) if text is not None else self._socket.send_bytes(data or b""))
-            except ProtocolClosed as closed:
+            if not self._socket.open:
                 self.abandoned = True
-                raise OSError("the client has disconnected") from closed
+                raise OSError("the client has disconnected")
+            self._socket.send((data or b"") if text is None else text.encode(), text=text is not None)
+            await self._socket.room()
 
-    def finish(self) -> None:
+    async def _accept(self, message: Message) -> None:
+        headers = accept(self._header)
+        if message.get("subprotocol"):
+            headers.append(("sec-websocket-protocol", message["subprotocol"]))
+        headers += [(_text(name), _text(value)) for name, value in message.get("headers", ())]
+        connection = take(self._scope.client, self._scope.server)
+        self._answered = True
+        try:
+            self._socket = await switch(connection, self._protocol, headers, LONGEST)
+        except OSError:
+            self.abandoned = True
+            raise
+
+    def finish(self, code: int = 1000) -> None:
         """End the connection: one that was never answered is refused with 500."""
-        self._close(500)
+        self._close(500, code)
 
-    def _close(self, status: int) -> None:
-        if not self._closed:
-            self._closed = True
-            self._protocol.close(status)
+    def _close(self, status: int, code: int) -> None:
+        if not self._answered:
+            self._answered = True
+            self._protocol.response_empty(status, [])
+        elif self._socket is not None:
+            self._socket.close(code)
 
 
 async def _next(body: AsyncIterator[bytes]) -> bytes | None:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ramet.interfaces.transport.request import Response
+from ramet.interfaces.transport.taken import Taken
+from ramet.interfaces.transport.websocket import WebSocket
 
 OVERHEAD = 64
 """What a message in a queue takes beside its bytes."""
@@ -42,6 +44,17 @@ class StreamResponse(Response, kw_only=True):
     """An answer without end: `begin` is given the outlet once the headers are on their way."""
 
     begin: Callable[[Outlet], Awaitable[None]]
+
+
+class SwitchResponse(Response, kw_only=True):
+    """The answer to a handshake: `connection` becomes a WebSocket, which `begin` is given, or None when it does not.
+
+    Its messages have at most `longest` bytes.
+    """
+
+    connection: Taken
+    longest: int
+    begin: Callable[[WebSocket | None], None]
 
 
 class QueuedOutlet:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ramet.errors import Problem
+from ramet.interfaces.transport.taken import Taken
 
 TARGET_LIMIT = 8_192
 """Characters of path and query together."""
@@ -65,6 +66,9 @@ class Request(Protocol):
 
     def header(self, name: str, /) -> str | None:
         """The header of this lower-case name. Repeated ones are joined by ", ", cookies by "; "."""
+
+    def take(self) -> Taken | None:
+        """Its connection, for a WebSocket; None where the server keeps it. Raises Problem when it can't be had."""
 
     async def body(self, limit: int) -> bytes:
         """The whole body, of at most `limit` bytes; read it once.

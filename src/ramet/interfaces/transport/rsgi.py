@@ -19,7 +19,7 @@ from ramet.errors import Problem
 from ramet.interfaces.http.problems import render
 from ramet.interfaces.transport.arrival import Arrival, Receiver
 from ramet.interfaces.transport.deadline import Deadline
-from ramet.interfaces.transport.outlet import StreamResponse
+from ramet.interfaces.transport.outlet import StreamResponse, SwitchResponse
 from ramet.interfaces.transport.request import (
     BODY_TIMEOUT,
     DISCARD_LIMIT,
@@ -35,6 +35,8 @@ from ramet.interfaces.transport.request import (
     too_large,
 )
 from ramet.interfaces.transport.rsgi_outlet import RsgiOutlet, RsgiStream
+from ramet.interfaces.transport.taken import Taken
+from ramet.interfaces.transport.upgrade import switch, take
 
 _log = logging.getLogger("ramet.transport")
 _deadline = Deadline(BODY_TIMEOUT)
@@ -51,9 +53,8 @@ class RsgiHeaders(Protocol):
 
 
 class RsgiScope(Protocol):
-    """What granian says of a request or a WebSocket: `proto` is "http" or "ws"; `client` is ADDRESS:PORT."""
+    """What granian says of a request; `client` is ADDRESS:PORT."""
 
-    proto: str
     http_version: str
     server: str
     client: str
@@ -72,6 +73,7 @@ class RsgiProtocol(Protocol):
     def __call__(self) -> Awaitable[bytes]: ...
     def __aiter__(self) -> AsyncIterator[bytes]: ...
     def client_disconnect(self) -> Awaitable[None]: ...
+    def response_empty(self, status: int, headers: list[tuple[str, str]], /) -> None: ...
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None: ...
     def response_file(self, status: int, headers: list[tuple[str, str]], file: str, /) -> None: ...
     def response_stream(self, status: int, headers: list[tuple[str, str]], /) -> RsgiStream: ...
@@ -129,6 +131,9 @@ class RsgiRequest:
     @property
     def scheme(self) -> str:
         return self._scope.scheme
+
+    def take(self) -> Taken | None:
+        return take(self._scope.client, self._scope.server) if self._scope.http_version == "1.1" else None
 
     def bounded(self, limit: int) -> bool:
         """Whether it has said that its body has at most `limit` bytes."""
@@ -212,7 +217,7 @@ def _crashed(request: Request) -> Response:
 
 
 async def serve_rsgi(handler: Handler, scope: RsgiScope, protocol: RsgiProtocol) -> None:
-    """Answer one HTTP request (`scope.proto` is "http") with what `handler` gives.
+    """Answer one HTTP request with what `handler` gives.
 
     A Problem is rendered; anything else that escapes the handler is logged and answered with `internal`.
     """
@@ -230,8 +235,20 @@ async def _serve(handler: Handler, request: RsgiRequest, protocol: RsgiProtocol)
         response = render(Problem("unavailable", "The server is stopping."))  # only a stop cancels requests
     except Exception:
         response = _crashed(request)
-    if response.__class__ is StreamResponse:
+    if response.__class__ is Response:
+        protocol.response_bytes(response.status, response.headers, response.body)
+    elif response.__class__ is StreamResponse:
         stream = protocol.response_stream(response.status, response.headers)
         await response.begin(RsgiOutlet(stream, request.client))
-        return
-    protocol.response_bytes(response.status, response.headers, response.body)
+    elif response.__class__ is SwitchResponse:
+        await _switch(response, protocol)
+
+
+async def _switch(response: SwitchResponse, protocol: RsgiProtocol) -> None:
+    found = None
+    try:
+        found = await switch(response.connection, protocol, response.headers, response.longest)
+    except OSError:  # a time-out among others
+        _log.debug("a connection ended in its handshake")
+    finally:
+        response.begin(found)

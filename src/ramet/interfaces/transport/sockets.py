@@ -19,9 +19,10 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ramet.interfaces.transport.request import plain_address
+from ramet.interfaces.transport.taken import Taken, port_of
 
 SUPPORTED = sys.platform == "linux"
-_FOLDER = "/proc/self/fd"
+_FOLDER = "/proc/self/fd" if SUPPORTED else "/dev/fd"
 _ACKED = struct.Struct("<120xQ")  # tcpi_bytes_acked of struct tcp_info, since Linux 4.1
 _OUTQ = 0x5411
 AGAIN = 0.5
@@ -41,6 +42,7 @@ class Sockets:
     """The sockets of this process by the address of the other end, which is looked at again at each use."""
 
     def __init__(self) -> None:
+        self._known: dict[int, int] = {}
         self._found: dict[Peer, int] = {}
         self._searched = -AGAIN
 
@@ -64,6 +66,29 @@ class Sockets:
             with suppress(OSError):
                 found.shutdown(socket.SHUT_RDWR)
             return True
+
+    def take(self, client: str, server: str) -> Taken | None:
+        """The connection of a client to the `server` of this process, both ADDRESS:PORT; None when it can't be found.
+
+        New connections have descriptors that were free a moment ago, so those are looked at first that were not in
+        use at the last look.
+        """
+        peer, own = _peer(client), _peer(server)
+        if peer is None or own is None:
+            return None
+        for again in (False, True):
+            for descriptor in _numbers():
+                if not again and descriptor in self._known:
+                    continue
+                port = port_of(descriptor)
+                self._known[descriptor] = port
+                if port == peer[1] and (found := _socket_of(descriptor, peer)) is not None:
+                    # A connection of ours to somebody may have the same other end, but never the port we serve.
+                    if found.getsockname()[1] == own[1]:
+                        return Taken(found, descriptor, port)
+                    found.close()
+            self._known.clear()
+        return None
 
     @contextmanager
     def _open(self, client: str) -> Iterator[socket.socket | None]:
@@ -96,6 +121,10 @@ class Sockets:
                     if peer is not None:
                         self._found[peer] = descriptor
         return True
+
+
+def _numbers() -> list[int]:
+    return [int(name) for name in os.listdir(_FOLDER)]
 
 
 def _socket_of(descriptor: int, peer: Peer | None) -> socket.socket | None:

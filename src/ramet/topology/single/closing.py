@@ -33,7 +33,7 @@ class LastAnswer:
         return gone
 
     def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
-        self._protocol.response_empty(status, [*headers, _CLOSE])
+        self._protocol.response_empty(status, headers if status == 101 else [*headers, _CLOSE])
 
     def response_str(self, status: int, headers: list[tuple[str, str]], body: str) -> None:
         self._protocol.response_str(status, [*headers, _CLOSE], body)
@@ -49,8 +49,3 @@ class LastAnswer:
 
     def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Any:
         return self._protocol.response_stream(status, [*headers, _CLOSE])
-
-
-def last_answer(scope: Any, protocol: Any) -> Any:
-    """What answers a request whose connection is to end; WebSockets end otherwise."""
-    return LastAnswer(protocol) if scope.proto == "http" else protocol

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from granian._granian import CallbackScheduler, RSGIWorker
 
-from ramet.topology.single.closing import last_answer
+from ramet.topology.single.closing import LastAnswer
 
 _Worker: Any = RSGIWorker  # its stub is older than it is
 
@@ -76,7 +76,7 @@ class Dispatcher(CallbackScheduler):
         def close_connections() -> None:
             nonlocal begin
             answer = begin
-            begin = lambda scope, protocol: answer(scope, last_answer(scope, protocol))  # noqa: E731 - it is replaced
+            begin = lambda scope, protocol: answer(scope, LastAnswer(protocol))  # noqa: E731 - it is replaced
 
         self._schedule_fn = schedule
         self.close_connections = close_connections

@@ -208,7 +208,8 @@ class EmbeddedServer(Server):
             interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             backlog=BACKLOG,
-            backpressure=max(16, min(settings.connection_limit, files - _RESERVED_FILES)),
+            backpressure=max(16, min(settings.connection_limit, files - files // 2 - _RESERVED_FILES)),  # see `upgrade`
+            websockets=False,  # they are requests like others; see ramet.interfaces.transport.upgrade
             http1_settings=HTTP1Settings(
                 header_read_timeout=int(settings.idle_timeout * 1000), max_buffer_size=HEADER_BUFFER
             ),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ramet.interfaces.transport.mount import Mount
 from ramet.settings import Settings
 from ramet.topology.single.listener import listen, open_up
 from ramet.topology.single.server import EmbeddedServer
+from tests.unit.interfaces.transport.site import DEADLINE, Site
 
-DEADLINE = 20.0
 RsgiCallable = Callable[[Any, Any], Awaitable[None]]
 
 
@@ -104,3 +106,24 @@ async def serve() -> AsyncIterator[Callable[..., Served]]:
     for served in running:
         await served.close()
         await served.stop()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+async def mount(site: Site) -> AsyncIterator[Mount]:
+    mount = Mount("/site", site.app)
+    await mount.startup()
+    assert await site.next() == "start"
+    yield mount
+    await mount.shutdown()
+    while await site.next() != "stop":
+        pass
+
+
+@pytest.fixture
+async def served(mount: Mount, serve: Callable[..., Served]) -> Served:
+    return serve(mount.rsgi)

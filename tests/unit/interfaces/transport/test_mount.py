@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,172 +15,15 @@ from django.urls import path as django_path
 from django.urls import reverse
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.requests import Request
 from starlette.routing import Mount as Inner
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ramet.interfaces.transport.lifespan import Lifespan
 from ramet.interfaces.transport.mount import Mount
 from tests.unit.interfaces.transport.conftest import DEADLINE, Served
+from tests.unit.interfaces.transport.site import Site
 
 Serve = Callable[..., Served]
-
-
-class Site:
-    """A Starlette application that tells what happens to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.events: asyncio.Queue[str] = asyncio.Queue()
-        self.go = asyncio.Event()
-        self.file = folder / "file.bin"
-        self.file.write_bytes(b"f" * 300_000)
-        self.app = Starlette(
-            routes=[
-                Route("/about", self.about, name="about"),
-                Route("/echo", self.echo, methods=["POST"]),
-                Route("/chunks", self.chunks, methods=["POST"]),
-                Route("/stream", self.stream),
-                Route("/forever", self.forever),
-                Route("/wait", self.wait),
-                Route("/file", self.send_file),
-                Route("/break", self.break_),
-                Route("/empty", self.empty),
-                WebSocketRoute("/socket", self.socket),
-                WebSocketRoute("/refuse", self.refuse),
-                WebSocketRoute("/leave", self.leave),
-                WebSocketRoute("/fail", self.fail),
-                WebSocketRoute("/listen", self.listen),
-            ],
-            lifespan=self.live,
-        )
-
-    @contextlib.asynccontextmanager
-    async def live(self, app: Starlette) -> AsyncIterator[dict[str, str]]:
-        self.events.put_nowait("start")
-        yield {"name": "site"}
-        self.events.put_nowait("stop")
-
-    async def about(self, request: Request) -> Response:
-        scope = request.scope
-        return JSONResponse(
-            {
-                "url": str(request.url),
-                "self": str(request.url_for("about")),
-                "path": scope["path"],
-                "root_path": scope["root_path"],
-                "query": scope["query_string"].decode(),
-                "method": scope["method"],
-                "version": scope["http_version"],
-                "client": scope["client"][0],
-                "server": scope["server"][0],
-                "accept": request.headers.getlist("accept"),
-                "state": request.state.name,
-            }
-        )
-
-    async def echo(self, request: Request) -> Response:
-        return Response(await request.body(), 201, {"x-a": "ü"})
-
-    async def chunks(self, request: Request) -> Response:
-        try:
-            async for chunk in request.stream():
-                self.events.put_nowait(f"got {len(chunk)}")
-        except ClientDisconnect:
-            self.events.put_nowait("disconnected")
-        return PlainTextResponse("done")
-
-    async def stream(self, request: Request) -> Response:
-        async def parts() -> AsyncIterator[bytes]:
-            yield b"first;"
-            await self.go.wait()
-            yield b"second;"
-
-        return StreamingResponse(parts())
-
-    async def forever(self, request: Request) -> Response:
-        async def parts() -> AsyncIterator[bytes]:
-            while True:
-                yield b"x"
-
-        return StreamingResponse(parts())
-
-    async def wait(self, request: Request) -> Response:
-        self.events.put_nowait("waiting")
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        self.events.put_nowait("disconnected")
-        return PlainTextResponse("nobody reads this")
-
-    async def send_file(self, request: Request) -> Response:
-        return FileResponse(self.file)
-
-    async def break_(self, request: Request) -> Response:
-        raise ZeroDivisionError("a secret")
-
-    async def empty(self, request: Request) -> Response:
-        return Response(status_code=204)
-
-    async def socket(self, socket: WebSocket) -> None:
-        await socket.accept()
-        await socket.send_json(
-            [socket.url.path, socket.scope["scheme"], socket.scope["subprotocols"], socket.state.name]
-        )
-        try:
-            while True:
-                message = await socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    break
-                if message.get("text") is not None:
-                    await socket.send_text(message["text"].upper())
-                else:
-                    await socket.send_bytes(message["bytes"][::-1])
-        finally:
-            self.events.put_nowait("left")
-
-    async def refuse(self, socket: WebSocket) -> None:
-        await socket.close()
-
-    async def leave(self, socket: WebSocket) -> None:
-        await socket.accept()
-        await socket.close(4000)
-
-    async def fail(self, socket: WebSocket) -> None:
-        raise ZeroDivisionError("a secret")
-
-    async def listen(self, socket: WebSocket) -> None:
-        await socket.accept()
-        with contextlib.suppress(WebSocketDisconnect):
-            await socket.receive_text()
-        self.events.put_nowait("left")
-
-    async def next(self) -> str:
-        async with asyncio.timeout(DEADLINE):
-            return await self.events.get()
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
-@pytest.fixture
-async def mount(site: Site) -> AsyncIterator[Mount]:
-    mount = Mount("/site", site.app)
-    await mount.startup()
-    assert await site.next() == "start"
-    yield mount
-    await mount.shutdown()
-    while await site.next() != "stop":
-        pass
-
-
-@pytest.fixture
-async def served(mount: Mount, serve: Serve) -> Served:
-    return serve(mount.rsgi)
 
 
 @pytest.fixture
@@ -294,36 +135,6 @@ async def test_a_body_that_breaks_off_is_no_whole_one(served: Served, site: Site
     await served.ask(b"POST /site/chunks HTTP/1.1\r\nHost: a\r\n" + framing, end=True)
     assert await site.next() == "got 3"
     assert await site.next() == "disconnected"
-
-
-async def test_a_websocket_goes_both_ways(served: Served, site: Site) -> None:
-    async with connect(f"ws://127.0.0.1:{served.port}/site/socket", open_timeout=DEADLINE) as socket:
-        assert await socket.recv() == '["/site/socket","ws",[],"site"]'
-        await socket.send("abc")
-        assert await socket.recv() == "ABC"
-        await socket.send(b"abc")
-        assert await socket.recv() == b"cba"
-    assert await site.next() == "left"
-
-
-async def test_a_websocket_is_told_when_its_client_vanishes(served: Served, site: Site) -> None:
-    socket = await connect(f"ws://127.0.0.1:{served.port}/site/listen", open_timeout=DEADLINE)
-    socket.transport.abort()
-    assert await site.next() == "left"
-    await socket.close()
-
-
-@pytest.mark.parametrize(("path", "status"), [("refuse", 403), ("fail", 500)])
-async def test_a_websocket_may_be_refused(served: Served, path: str, status: int) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        await connect(f"ws://127.0.0.1:{served.port}/site/{path}", open_timeout=DEADLINE)
-    assert refused.value.response.status_code == status
-
-
-async def test_a_websocket_may_be_closed_by_the_application(served: Served) -> None:
-    async with connect(f"ws://127.0.0.1:{served.port}/site/leave", open_timeout=DEADLINE) as socket:
-        with pytest.raises(ConnectionClosed):
-            await socket.recv()
 
 
 async def test_addresses_match_by_whole_segments() -> None:
