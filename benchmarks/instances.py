@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.ask import Asker, post
 from benchmarks.engines import Engines, migrate
 from benchmarks.servers import Cores, Server
-from benchmarks.subjects import serve_ramet
+from benchmarks.subjects import serve_ramet, shared
 from benchmarks.works import PASSWORD
 
 AUTH = "/api/v1/auth"
@@ -24,7 +24,7 @@ def instances(
     """`count` instances on a database of this name, which is made when it is not there. Each waited for."""
     if not found.postgres.sql(f"SELECT 1 FROM pg_database WHERE datname = '{database}'"):
         migrate(found.database(database))
-    settings = {"RAMET_DATABASE_URL": found.postgres.url(database), "RAMET_REDIS_URL": found.redis(2), **CHEAP, **env}
+    settings = {**shared(found, database, 2), **CHEAP, **env}
     with ExitStack() as stack:
         servers = []
         for number in range(count):

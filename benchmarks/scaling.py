@@ -22,6 +22,9 @@ from benchmarks.works import CALLERS, INSTANCES, PART, SCALE_BUDGET, Effort
 
 CONNECTIONS = 16
 """Clients for each instance."""
+POOL = 4
+"""Connections to the database that each instance keeps: as small as they are."""
+WARM_UP = 1.0
 WRITES = 20
 """One request of so many creates a record in the second work."""
 MIXES = ("records", f"records, one of {WRITES} a create")
@@ -90,8 +93,8 @@ def measure_scaling(directory: Path, cores: Cores, effort: Effort, engines: Engi
 
     PostgreSQL, nginx and the load have the other core, and what the instances leave of theirs.
     """
-    scaling, ramet = Scaling(), Ramet(engines)
-    with instances(directory, cores, engines, "scaling", INSTANCES[-1], {}) as servers:
+    scaling, ramet, env = Scaling(), Ramet(engines), {"RAMET_DATABASE_POOL": str(POOL)}
+    with instances(directory, cores, engines, "scaling", INSTANCES[-1], env) as servers:
         say("filling instances")
         ramet.fill_people(servers[0].port, 2 * CALLERS)
         engines.settle()
@@ -105,10 +108,13 @@ def measure_scaling(directory: Path, cores: Cores, effort: Effort, engines: Engi
             for count in INSTANCES:
                 front = fronts[count] = nginx(directory, [server.port for server in servers[:count]], cores)
                 stack.callback(front.stop)
+            mixed = _mixed(records, creates)
+            for server in servers:  # one after the other, with the whole core, each opens its connections
+                _load(directory, cores, server, POOL, mixed, WARM_UP)
             shares = [hold(str(number), server.processes(), PART) for number, server in enumerate(servers)]
             stack.callback(_release, shares)
             scaling.how = shares[0].how
-            for mix, requests in zip(MIXES, (records, _mixed(records, creates)), strict=True):
+            for mix, requests in zip(MIXES, (records, mixed), strict=True):
                 say(f"measuring scale-out: {mix}")
                 scaling.rounds[mix] = _rounds(directory, cores, effort, servers, fronts, requests)
     return scaling
@@ -125,17 +131,23 @@ def _rounds(
     found: dict[int, list[Result]] = {count: [] for count in fronts}
     for turn in range(-1, effort.rounds):
         for count, front in fronts.items():
-            file = directory / f"scaling-{count}.requests"
-            write_requests(file, requests, front.port)
             seconds = effort.seconds if turn >= 0 else effort.warm_up
-            line = command(file, front.port, connections=count * CONNECTIONS, seconds=seconds, core=cores.load)
             before = sum(server.busy() for server in servers[:count])
-            with Load(line, seconds) as load:
-                result = load.result()
+            result = _load(directory, cores, front, count * CONNECTIONS, requests, seconds)
             busy = sum(server.busy() for server in servers[:count]) - before
             if turn >= 0:
                 found[count].append(replace(result, busy=busy))
     return found
+
+
+def _load(
+    directory: Path, cores: Cores, server: Server, connections: int, requests: Sequence[Request], seconds: float
+) -> Result:
+    file = directory / "scaling.requests"
+    write_requests(file, requests, server.port)
+    line = command(file, server.port, connections=connections, seconds=seconds, core=cores.load)
+    with Load(line, seconds) as load:
+        return load.result()
 
 
 def _mixed(records: Sequence[Request], creates: Sequence[Request]) -> list[Request]:

@@ -20,6 +20,8 @@ from benchmarks.works import CALLERS, PASSWORD, TASKS_EACH, draft, email
 
 DISTINCT_CREATES = 2000
 FILLERS = 16
+CONNECTIONS = 20
+"""Connections to PostgreSQL that Ramet and the peer keep."""
 
 
 class Subject(Protocol):
@@ -57,12 +59,25 @@ def start_floor(size: int, directory: Path, cores: Cores, *, turns: bool = False
     return server
 
 
+def limits(rate: str) -> dict[str, str]:
+    """Settings that limit everything to COUNT/SECONDS."""
+    return {f"RAMET_LIMIT_{limit}": rate for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH")}
+
+
+def shared(engines: Engines, database: str, number: int) -> dict[str, str]:
+    """Settings of instances that share a database, and one of Redis's.
+
+    Limits are leased from Redis for a sixtieth of their time, so that this is that of the default: a minute.
+    """
+    servers = {"RAMET_DATABASE_URL": engines.postgres.url(database), "RAMET_REDIS_URL": engines.redis(number)}
+    return {**servers, **limits("3000000/60")}
+
+
 def serve_ramet(directory: Path, cores: Cores, env: Mapping[str, str], name: str = "ramet") -> Server:
     """The subject with limits that nobody meets, its log in a file of this `name`. Waited for."""
     port = free_port()
     line = [str(Path(sys.executable).with_name("ramet")), "serve", APPLICATION, "--port", str(port)]
-    limits = {f"RAMET_LIMIT_{limit}": "60000/1" for limit in ("CALLER", "ADDRESS", "SIGN_IN", "REGISTER", "REFRESH")}
-    server = Server(line, port, directory / f"{name}.log", {**limits, **env}, cores)
+    server = Server(line, port, directory / f"{name}.log", {**limits("60000/1"), **env}, cores)
     server.wait("/health/ready")
     return server
 
@@ -83,7 +98,7 @@ class Ramet:
     def _env(self, directory: Path) -> dict[str, str]:
         if self.engines is None:
             return {"RAMET_DATABASE_URL": f"sqlite:///{directory / 'ramet.db'}"}
-        return {"RAMET_DATABASE_URL": self.engines.postgres.url("ramet"), "RAMET_REDIS_URL": self.engines.redis(0)}
+        return {**shared(self.engines, "ramet", 0), "RAMET_DATABASE_POOL": str(CONNECTIONS)}
 
     def fill(self, directory: Path, cores: Cores, people: int) -> None:
         if self.engines is not None:
@@ -169,7 +184,8 @@ class Peer:
         if self.engines is None:
             return {"PEER_DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'peer.db'}"}
         url = self.engines.postgres.url("peer").replace("postgresql:", "postgresql+asyncpg:")
-        return {"PEER_DATABASE_URL": url, "PEER_REDIS_URL": self.engines.redis(1)}
+        pool = {"PEER_DATABASE_POOL": str(CONNECTIONS)}
+        return {"PEER_DATABASE_URL": url, "PEER_REDIS_URL": self.engines.redis(1), **pool}
 
     def sign_in(self, person: int) -> Request:
         return post("/auth/sign-in", {"email": email(person), "password": PASSWORD})

@@ -13,7 +13,7 @@ SQLITE = DATABASE_URL.startswith("sqlite")
 engine = (
     create_async_engine(DATABASE_URL, connect_args={"timeout": 30})
     if SQLITE
-    else create_async_engine(DATABASE_URL, pool_size=20, max_overflow=0)
+    else create_async_engine(DATABASE_URL, pool_size=int(os.environ.get("PEER_DATABASE_POOL", "20")), max_overflow=0)
 )
 SessionLocal = async_sessionmaker(engine, expire_on_commit=False)
 
