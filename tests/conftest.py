@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import hypothesis
 import pytest
 
+from tests.redis import Server
 from tests.test_divergence import left_out
 
 hypothesis.settings.register_profile("ramet", deadline=None, print_blob=True)
@@ -37,6 +39,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for report in terminalreporter.getreports("passed"):
             for name, value in report.user_properties:
                 terminalreporter.write_line(f"{report.nodeid}: {name} {value}")
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Server]:
+    """A Redis of the module's own."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -20,16 +20,6 @@ from tests.redis import Cluster, Server, free_port
 from tests.scenarios.core_world import World
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     return databases.fresh(databases.named(tmp_path), App(resources=RESOURCES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,16 +22,6 @@ from tests.redis import Server
 
 MS = 1_000_000
 SECOND = 1_000 * MS
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 class Timed:

@@ -21,16 +21,6 @@ COUNT = "return {redis.call('INCRBY', KEYS[1], ARGV[1]), KEYS[1]}"
 
 
 @pytest.fixture(scope="module")
-def plain() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
-@pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("tls")
     certificate(folder)
@@ -54,7 +44,7 @@ def cluster() -> Iterator[Cluster]:
         found.remove()
 
 
-@pytest.fixture(params=["plain", "secure", "cluster"])
+@pytest.fixture(params=["redis", "secure", "cluster"])
 def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param).url)
 
@@ -115,12 +105,12 @@ async def test_hints_wake_the_others_and_not_oneself(url: str) -> None:
         assert set(woken) == {"two"}
 
 
-async def test_what_does_not_answer_is_given_up_and_found_again(plain: Server) -> None:
+async def test_what_does_not_answer_is_given_up_and_found_again(redis: Server) -> None:
     told: list[str] = []
     observer = Observer()
     observer.subscribe(Lifecycle, lambda event: told.append(event.detail))
-    async with connected(plain.url, 0.05, observer) as connection:
-        plain.freeze()
+    async with connected(redis.url, 0.05, observer) as connection:
+        redis.freeze()
         try:
             for _ in range(2):
                 with pytest.raises(Unreachable):
@@ -133,7 +123,7 @@ async def test_what_does_not_answer_is_given_up_and_found_again(plain: Server) -
             assert connection.failed == failed  # nothing was asked
             assert connection.trouble
         finally:
-            plain.thaw()
+            redis.thaw()
         await until(lambda: connection.available)
         assert connection.trouble == ""
         assert [detail.split(",")[0] for detail in told] == ["answers", "does not answer", "answers"]
@@ -181,7 +171,7 @@ def certificate(folder: Path) -> None:
     subprocess.run([*line, *subject, *files], check=True, capture_output=True)
 
 
-async def test_a_cluster_of_which_no_server_answers_is_as_gone_as_any_other(plain: Server) -> None:
+async def test_a_cluster_of_which_no_server_answers_is_as_gone_as_any_other(redis: Server) -> None:
     """The driver tells that by an error which is none of its own base class."""
     found = Cluster()
     async with connected(found.url, 0.2) as connection:
@@ -208,20 +198,20 @@ async def test_a_cluster_of_which_no_server_answers_is_as_gone_as_any_other(plai
             found.remove()
 
 
-async def test_who_gave_up_waiting_leaves_no_answer_to_the_next_who_asks(plain: Server) -> None:
+async def test_who_gave_up_waiting_leaves_no_answer_to_the_next_who_asks(redis: Server) -> None:
     """The connections that were waited at say late what nobody asks any more."""
     names = [b"name %d" % number for number in range(20)]
-    async with connected(plain.url) as patient, connected(plain.url, 0.05) as connection:
+    async with connected(redis.url) as patient, connected(redis.url, 0.05) as connection:
         for name in names:
             await patient.put(name, name, 600)
         for _ in range(3):
             await until(lambda: connection.available)
-            plain.freeze()
+            redis.freeze()
             try:
                 lost = await asyncio.gather(*(connection.get(name) for name in names), return_exceptions=True)
                 assert all(isinstance(error, Unreachable) for error in lost)
             finally:
-                plain.thaw()
+                redis.thaw()
             await until(lambda: connection.available)
             found = await asyncio.gather(*(connection.get(name) for name in names), return_exceptions=True)
             told = [(name, value) for name, value in zip(names, found, strict=True) if isinstance(value, bytes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from ramet.errors import Problem
@@ -32,7 +33,7 @@ class Registry(Protocol):
         """Milliseconds after which a client whose stream we end should come back; another for each."""
 
 
-class Stream:
+class Stream(ABC):
     """What server-sent events and WebSockets have in common. Subclasses say how things are written.
 
     `send` hands on what fits. What does not is dropped, and the stream is `behind` until most of what is on its way has
@@ -61,21 +62,21 @@ class Stream:
         registry.add(self)
         registry.core.observer.emit(StreamOpened(self.kind))
 
+    @abstractmethod
     def heartbeat(self) -> bytes:
         """A sign of life as it is written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def farewell(self, reason: str, retry: int) -> bytes:
         """The last thing written: why it ends, and after how many milliseconds to come back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reloading(self, subscription: Subscription, reason: str, mark: str) -> bytes:
         """The order to read again, as it is written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def release(self) -> None:
         """Ends the subscriptions."""
-        raise NotImplementedError
 
     def send(self, data: bytes) -> bool:
         """Whether `data` was handed on. A single message may be larger than the bound, if nothing else is pending."""

@@ -16,6 +16,7 @@ from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.routes import PREFIX
 from ramet.interfaces.transport.request import Request, Response
 from ramet.limits.leases import Unleased
+from ramet.limits.limiter import ATTEMPTS
 from ramet.limits.overload import InFlight
 from ramet.limits.policy import Allowance
 from ramet.operations.recall import CreateMeaning, Recall, Words
@@ -46,6 +47,7 @@ class Posted:
     __slots__ = (
         "_address",
         "_allowance",
+        "_attempts",
         "_creates",
         "_done",
         "_meaning",
@@ -66,6 +68,7 @@ class Posted:
         self._words = words
         self._meaning = meaning
         self._allowance: Allowance | None = None
+        self._attempts = 0
         self._done, self._address = creates.accounts.open(request, meaning.name, meaning.caller.id, "bypass")
         self.limit = creates.limit
 
@@ -108,10 +111,18 @@ class Posted:
             self._record_id, self._record = self._meaning.creation.begin(body, self._stored)
         except Unleased as need:
             creates.in_flight.leave()
-            asyncio.ensure_future(need.obtain()).add_done_callback(lambda _: self.take(body))
+            self._obtain(need, body)
         except Exception as error:
             creates.in_flight.leave()
             self._refuse(error)
+
+    def _obtain(self, need: Unleased, body: bytes) -> None:
+        """Begins anew once there are units of the limit; not for ever, for others may take them first."""
+        self._attempts += 1
+        if self._attempts < ATTEMPTS:
+            asyncio.ensure_future(need.obtain()).add_done_callback(lambda _: self.take(body))
+        else:
+            self._refuse(Problem("overloaded", "Too many requests at once for one limit.", retry_after=1))
 
     def _stored(self, place: object) -> None:
         creates, allowance = self._creates, self._allowance
