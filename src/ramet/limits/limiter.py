@@ -26,7 +26,7 @@ _KNOWN = Policy("known", 60_000, 30 * 86_400)
 
 
 class Limiter:
-    """The rate limits of one process, or of all that share its `counters`. For the event loop's thread.
+    """The rate limits of one process, or of all that share its counters. For the event loop's thread.
 
     `settings` gives each limit as COUNT/SECONDS and says whether any is enforced; `clock_ns` is monotonic and the same
     for all who share the counters. Raises SettingsError for a limit that can't be read, OSError from the counters.
@@ -42,7 +42,6 @@ class Limiter:
             "account": Policy.parse("account", settings.limit_account),
         }
         self._enforced = settings.limits
-        self.counters = counters
         self._clock_ns = clock_ns
         self._observer = observer
         self._counters: dict[str, Counter] = {}
