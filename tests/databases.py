@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from ramet.app import App
 from ramet.data.engines import engine_part
@@ -103,7 +104,7 @@ def rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
             for name in names.split()
         }
     path = url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
         found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name")
         tables = [name for (name,) in found.fetchall() if name != "sqlite_sequence"]
         return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables}

@@ -235,6 +235,21 @@ def stale_locks() -> Iterator[Finding]:
         yield Finding("requirements-run.lock", f"{name}=={version} is not in requirements.lock; they share one .venv")
 
 
+def second_sqlites() -> Iterator[Finding]:
+    """Two copies of SQLite in one process do not see each other's locks.
+
+    The second to open a file cuts short the WAL index that the first has mapped, and the process dies of SIGBUS; see
+    "Multiple copies of SQLite linked into the same application" in SQLite's "How To Corrupt An SQLite Database File".
+    """
+    for file in python_files():
+        for node in nodes(file):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            if "sqlite3" in names:
+                yield Finding(file.path, f"line {node.lineno}: use apsw, whose SQLite is the one the product runs")
+
+
 RULES: Mapping[str, Callable[[], Iterator[Finding]]] = {
     "file length": long_files,
     "function length": long_functions,
@@ -248,6 +263,7 @@ RULES: Mapping[str, Callable[[], Iterator[Finding]]] = {
     "reason": ignores_without_reason,
     "problem code": unknown_problems,
     "lock": stale_locks,
+    "second sqlite": second_sqlites,
 }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.conftest import Scale
@@ -34,7 +34,7 @@ async def test_10_000_creates_sent_5_times_at_once_make_one_row_each(tmp_path: P
                     )
                 )
     ids = {key: record for lane in made for key, record in lane.items()}
-    with closing(sqlite3.connect(tmp_path / "ramet.db")) as connection:
+    with closing(apsw.Connection(str(tmp_path / "ramet.db"))) as connection:
         stored = connection.execute("SELECT key, id, version FROM entries").fetchall()
         logged = connection.execute("SELECT record_id FROM ramet_changes WHERE resource = 'Entry'").fetchall()
     assert len(stored) == creates == len(ids)

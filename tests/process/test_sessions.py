@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import apsw
 import pytest
 
 from tests.conftest import Scale
@@ -57,7 +57,7 @@ async def test_1_000_times_50_concurrent_refreshes_rotate_once_and_sign_nobody_o
         assert len(given) == sessions + rounds, "a token was given twice"
         for token in tokens:
             assert (await clients[0].ask("POST", f"{AUTH}/refresh", {"refresh_token": token})).status == 200
-    with closing(sqlite3.connect(served.database)) as connection:
+    with closing(apsw.Connection(str(served.database))) as connection:
         found = dict(connection.execute("SELECT id, generation FROM sessions WHERE ended_at IS NULL").fetchall())
     assert {session.session: found.get(session.session) for session in opened} == {
         session.session: rounds // sessions + 1 for session in opened
@@ -92,7 +92,7 @@ async def test_a_replay_after_the_grace_ends_the_session_on_both_workers(tmp_pat
                 assert await _accepted(client, rotated) == 401
                 assert await _accepted(client, stolen) == 401
                 assert await _accepted(client, other) == 200, "another session ended with it"
-    with closing(sqlite3.connect(tmp_path / "ramet.db")) as connection:
+    with closing(apsw.Connection(str(tmp_path / "ramet.db"))) as connection:
         reasons = connection.execute("SELECT end_reason FROM sessions ORDER BY end_reason").fetchall()
     assert reasons == [(None,), ("replay",)]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
 
+import apsw
 import pytest
 
 from ramet import App, Resource, User, owner_only, public_read, role
@@ -153,7 +153,7 @@ async def test_what_another_program_changes_in_the_file_is_seen_and_counted(clie
         assert (await ann.get(path)).ok()["text"] == "one"
         assert [found["text"] for found in (await ann.get("drafts")).items] == ["one"]
     file = client.app.settings.database_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(file)) as other, other:
+    with closing(apsw.Connection(file)) as other, other:
         other.execute("UPDATE drafts SET text = 'two'")
     answer = await ann.get(path)
     assert (answer.ok()["text"], answer.ok()["version"], answer.headers["etag"]) == ("two", 2, '"2"')
