@@ -43,7 +43,11 @@ def decode_input(
             value = msgspec.convert(source or {}, decoder.type)
             if _has_nul(source):
                 raise msgspec.ValidationError
-        if not any([_wrong(field, value) for field in checked]):  # noqa: C419  # each is converted, also after a fault
+        wrong = False
+        for field in checked:  # each is converted, also after a fault
+            if _wrong(field, value):
+                wrong = True
+        if not wrong:
             return value
     except msgspec.ValidationError:
         found = parse_json(source) if isinstance(source, bytes) else source
@@ -81,8 +85,7 @@ def _surely_single(source: bytes, value: Any) -> bool:
     if b"\\" in source:
         return False
     pairs = 0
-    for name in value.__struct_fields__:
-        given = getattr(value, name)
+    for given in msgspec.structs.astuple(value):
         if given is msgspec.UNSET:
             continue
         pairs += 1

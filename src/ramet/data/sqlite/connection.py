@@ -11,7 +11,7 @@ import apsw
 from ramet.errors import SettingsError
 
 PAGE_CACHE_KIB = 4_096
-_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 _UNUSABLE = (
     apsw.CantOpenError,
     apsw.CorruptError,
@@ -35,13 +35,12 @@ def database_path(url: str) -> Path:
 def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
     """One connection in WAL mode. A writing one commits durably; a reading one cannot write.
 
-    A reading one is for one thread at a time, whichever, and has no lock of its own.
+    It is for one thread at a time, whichever, and has no lock of its own.
 
     Raises SettingsError when the file cannot be opened, is not a database, or its disk is full or fails.
     """
     try:
-        flags = _FLAGS if writes else _FLAGS | apsw.SQLITE_OPEN_NOMUTEX
-        connection = apsw.Connection(str(path), flags=flags, statementcachesize=500)
+        connection = apsw.Connection(str(path), flags=_FLAGS, statementcachesize=500)
         # Without this a statement is planned for the values it was given first, and planned anew for others: a list
         # at each of its runs, since the planner looks at its LIMIT.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

@@ -34,6 +34,9 @@ RUN_BYTES = 65_536
 RUN_SECONDS = 0.002
 """Bounds of the rows that are inserted together: their number, their size, and the time in which the event loop does
 nothing else, as far as the run before tells how long a row takes."""
+MANY = 16
+LOG_MANY = LOG.replace("INSERT", "INSERT OR ROLLBACK") + f", {LOG.rpartition('VALUES ')[2]}" * (MANY - 1)
+"""`MANY` rows of the log at once. Without its `OR ROLLBACK` the engine would keep what was on each page before."""
 MAX_BATCH_SECONDS = 0.01
 LOCK_WAIT = (0.0002, 0.002)
 """Least and greatest pause, in seconds, before another try for a lock that another process holds."""
@@ -238,7 +241,7 @@ class Writer:
                 connection.execute("SAVEPOINT run")
             for sql, table in tables.items():
                 self._execute_many(sql, [insertion.arguments for insertion in table])
-            self._execute_many(LOG, [(now, *insertion.entry) for insertion in ordered])
+            self._log(now, ordered, alone=alone)
             if not alone:
                 connection.execute("RELEASE run")
         except Exception as error:
@@ -252,6 +255,19 @@ class Writer:
         self._inserted += [Change(seq, now, *insertion.entry) for seq, insertion in enumerate(ordered, first)]
         incarnation = self._incarnation
         return [(insertion.settle, Position(incarnation, seq)) for seq, insertion in enumerate(ordered, first)]
+
+    def _log(self, now: int, run: Sequence[Insertion], *, alone: bool) -> None:
+        """Adds the rows of the log; many by one statement, where a fault may undo the whole transaction."""
+        left = len(run) % MANY if alone else len(run)
+        if left:
+            self._execute_many(LOG, [(now, *insertion.entry) for insertion in run[:left]])
+        for start in range(left, len(run), MANY):
+            values: list[Any] = []
+            for insertion in run[start : start + MANY]:
+                values += (now, *insertion.entry)
+            started = perf_counter()
+            self._connection.execute(LOG_MANY, values)
+            self._report(self._connection, LOG_MANY, perf_counter() - started, MANY)
 
     def _execute_many(self, sql: str, rows: Sequence[Row]) -> None:
         started = perf_counter()
