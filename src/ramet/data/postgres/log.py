@@ -151,6 +151,8 @@ class PostgresChanges:
             new = str((await self._pool.read(_NOW, ()))[0][0])
         rows = await self._pool.read(_NEXT, (*_beyond(parse_snapshot(old)), int(seq or 0), new, limit))
         changes = list(starmap(Change, rows))
+        if seq and not changes:
+            return await self.page(new, limit)  # that was all up to there: what came since is next
         return changes, new if len(changes) < limit else f"{old} {new} {changes[-1].seq}"
 
     async def replay(self, mark: str, limit: int) -> Missed | None:
