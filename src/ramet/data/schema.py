@@ -33,7 +33,10 @@ def _table(metadata: MetaData, info: ResourceInfo, catalog: Catalog, engine: Eng
     for name, field in info.fields.items():
         extra = []
         if isinstance(field, Reference):
-            extra.append(ForeignKey(f"{catalog.of(field.target).table}.id", name=f"fk_{info.table}_{name}"))
+            target = catalog.of(field.target)
+            # Where tables refer to each other, one is made before the other: its reference is added afterwards.
+            ring = target is not info and info.name in _reached(catalog, target)
+            extra.append(ForeignKey(f"{target.table}.id", name=f"fk_{info.table}_{name}", use_alter=ring))
         columns.append(Column(name, engine.column_type(field), *extra, nullable=field.optional, unique=name == "id"))
     table = Table(info.table, metadata, *columns)
     for fields, unique in _indexes(info):
@@ -48,6 +51,19 @@ def _table(metadata: MetaData, info: ResourceInfo, catalog: Catalog, engine: Eng
             unique=unique,
         )
     return table
+
+
+def _reached(catalog: Catalog, start: ResourceInfo) -> set[str]:
+    """The names of all resources that records of `start` refer to, directly or by way of others."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for field in waiting.pop().references.values():
+            target = catalog.of(field.target)
+            if target.name not in found:
+                found.add(target.name)
+                waiting.append(target)
+    return found
 
 
 def _indexes(info: ResourceInfo) -> list[tuple[tuple[str, ...], bool]]:

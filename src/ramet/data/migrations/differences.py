@@ -48,6 +48,16 @@ class Declared:
         info = self._resources.get(table)
         return info.fields.get(column) if info else None
 
+    def rings(self, table: str) -> Iterator[Step]:
+        """References of a new table that can only be made once all tables are, for these refer to each other."""
+        if self._engine.dialect.supports_alter:
+            for constraint in self.metadata.tables[table].foreign_key_constraints:
+                if constraint.use_alter:
+                    (column,), (element,) = constraint.columns, constraint.elements
+                    target = element.target_fullname.partition(".")[0]
+                    operation = ops.CreateForeignKeyOp(constraint.name, table, target, [column.name], ["id"])
+                    yield Step(f"{table}.{column.name} refers to {target}", table, operation)
+
     def constant(self, field: Field) -> str | None:
         """The stored form of the default that existing rows get; None when there is none, or not the same for all."""
         if field.required:
@@ -145,6 +155,7 @@ def _read(operation: Any, declared: Declared, new: frozenset[str]) -> Iterator[S
     match operation:
         case ops.CreateTableOp():
             yield Step(f"table {table} is made", table, operation)
+            yield from declared.rings(table)
         case ops.DropTableOp():
             yield Step(f"table {table} is dropped", table, operation, "its rows would be lost")
         case ops.AddColumnOp():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sqlalchemy import MetaData
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from ramet.data.postgres.expressions import DIALECT, FOLD, LONGEST_WORD, WORDS, words
 from ramet.data.schema import Schema
@@ -33,12 +33,16 @@ FUNCTIONS = (_FOLD, _WORDS)
 
 
 def create_statements(metadata: MetaData) -> Iterator[str]:
-    """Functions, then tables in the order of their references, each followed by its indexes."""
+    """Functions, then tables in the order of their references, each with its indexes; last what closes a ring."""
     yield from FUNCTIONS
     for table in metadata.sorted_tables:
         yield str(CreateTable(table).compile(dialect=DIALECT))
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             yield str(CreateIndex(index).compile(dialect=DIALECT))
+    for table in metadata.sorted_tables:
+        for constraint in sorted(table.foreign_key_constraints, key=lambda one: str(one.name)):
+            if constraint.use_alter:
+                yield str(AddConstraint(constraint).compile(dialect=DIALECT))
 
 
 def search_statements(info: ResourceInfo) -> list[str]:
