@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ramet.data.migrations.failures import MigrationError
+from ramet.data.moving import MoveError
 from ramet.errors import DeclarationError, Problem, SettingsError
 
 REFUSED = 1
@@ -23,7 +24,7 @@ def guarded(work: Callable[[], object]) -> int:
     """Run a command; what a person can mend is told without a traceback. Gives the exit code."""
     try:
         work()
-    except (Refused, DeclarationError, SettingsError, MigrationError) as error:
+    except (Refused, DeclarationError, SettingsError, MigrationError, MoveError) as error:
         return _told(str(error))
     except Problem as problem:
         return _told("\n".join((problem.detail, *(f"  {f.pointer}: {f.detail}" for f in problem.faults))))

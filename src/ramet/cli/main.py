@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "ramet.cli.serving",
     "check": "ramet.cli.checking",
     "migrate": "ramet.cli.migrating",
+    "move": "ramet.cli.move",
     "user": "ramet.cli.users",
     "load": "ramet.cli.load",
     "dump": "ramet.cli.dump",

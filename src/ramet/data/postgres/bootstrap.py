@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from ramet.data.fingerprint import FINGERPRINT, KINDS, REVISIONS, fingerprint
+from ramet.data.fingerprint import FINGERPRINT, KINDS, MOVE, REVISIONS, UNFINISHED, fingerprint
 from ramet.data.kinds import column_kinds
 from ramet.data.postgres.connection import address
 from ramet.data.postgres.ddl import schema_statements
@@ -32,6 +32,8 @@ def ensure_schema(url: str, schema: Schema, catalog: Catalog, revision: str = ""
     wanted = fingerprint(schema_statements(schema, catalog), catalog)
     try:
         with psycopg.connect(address(url), connect_timeout=10) as connection:
+            if read_fact(connection, MOVE) is not None:
+                raise SettingsError(f"RAMET_DATABASE_URL: {UNFINISHED}")
             same = read_fact(connection, FINGERPRINT) == wanted
             return same and (not revision or read_revision(connection) == revision)
     except psycopg.Error as error:

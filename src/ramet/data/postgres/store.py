@@ -12,7 +12,7 @@ import asyncpg
 
 from ramet.changes.change import Change, Position, parse_position
 from ramet.changes.follower import Follower
-from ramet.data.fingerprint import FINGERPRINT, fingerprint
+from ramet.data.fingerprint import FINGERPRINT, MOVE, UNFINISHED, fingerprint
 from ramet.data.postgres.beat import Mark
 from ramet.data.postgres.connection import Link, address
 from ramet.data.postgres.ddl import schema_statements
@@ -245,6 +245,8 @@ class PostgresStore:
 
     async def _check_schema(self) -> None:
         try:
+            if await self._pool.read(_FACT, (MOVE,)):
+                raise Unready(UNFINISHED)
             rows = await self._pool.read(_FACT, (FINGERPRINT,))
         except asyncpg.UndefinedTableError:
             rows = []

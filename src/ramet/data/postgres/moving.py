@@ -1,0 +1,150 @@
+"""A PostgreSQL database as the target of a move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from sqlalchemy.schema import AddConstraint, DropConstraint
+
+from ramet.data.fingerprint import FINGERPRINT, MOVE, fingerprint
+from ramet.data.moving import BATCH_ROWS, MoveError, Part, Progress, Row
+from ramet.data.postgres.bootstrap import read_fact, reason, schema_statements, write_fact
+from ramet.data.postgres.connection import address
+from ramet.data.postgres.dbapi import LOCK
+from ramet.data.postgres.expressions import DIALECT
+from ramet.data.schema import Schema
+from ramet.declare.catalog import Catalog
+
+_SHOWN = {
+    "datetime": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    "date": "to_char({}, 'YYYY-MM-DD')",
+    "decimal": "{}::text",
+    "json": "{}::text",
+}
+"""Columns as `ramet.data.postgres.values` has them."""
+
+
+class ServerTarget:
+    """See `ramet.data.moving.Target`. Keeps migrations and other moves out while it is open."""
+
+    def __init__(self, url: str, schema: Schema, catalog: Catalog) -> None:
+        try:
+            self._connection = psycopg.connect(address(url), connect_timeout=10, autocommit=True)
+        except psycopg.Error as error:
+            raise MoveError(f"The target cannot be opened: {reason(error)}.") from error
+        try:
+            (free,) = self._ask(f"SELECT pg_try_advisory_lock({LOCK})")[0]
+            if not free:
+                raise MoveError("Another move or migration is under way in the target. Wait for its end.")
+            # Whoever reads a copied row shall never find it gone because this machine lost its power.
+            self._ask("SET synchronous_commit = on")
+        except BaseException:
+            self._connection.close()
+            raise
+        self._wanted = fingerprint(schema_statements(schema, catalog), catalog)
+        self._references = [
+            constraint
+            for table in schema.metadata.sorted_tables
+            for constraint in sorted(table.foreign_key_constraints, key=lambda one: str(one.name))
+        ]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What is wrong with its schema."""
+        if read_fact(self._connection, FINGERPRINT) == self._wanted:
+            return None
+        return (
+            "The target does not have the declared schema. "
+            "Run `ramet migrate apply --database URL` with its address first."
+        )
+
+    def progress(self) -> Progress | None:
+        found = read_fact(self._connection, MOVE)
+        return None if found is None else msgspec.json.decode(found, type=Progress)
+
+    def filled(self, parts: Sequence[Part]) -> str:
+        for part in parts:
+            if self._ask(f'SELECT 1 FROM "{part.table}" LIMIT 1'):
+                return part.table
+        return ""
+
+    def begin(self, progress: Progress, parts: Sequence[Part]) -> None:
+        """References are taken away until the end: a row may come before the one that it refers to."""
+        with self._connection.transaction():
+            names = ", ".join(f'"{part.table}"' for part in parts)
+            self._ask(f"TRUNCATE {names}, ramet_followers")
+            present = {name for (name,) in self._ask("SELECT conname FROM pg_constraint WHERE contype = 'f'")}
+            for constraint in self._references:
+                if constraint.name in present:
+                    self._ask(_text(DropConstraint(constraint)))
+            progress.began = str(self._ask("SELECT pg_current_snapshot()::text")[0][0])
+            self._note(progress)
+
+    def put(self, part: Part, rows: Iterable[Row], progress: Progress) -> None:
+        columns = ", ".join(f'"{name}"' for name in part.columns)
+        try:
+            with self._connection.transaction():
+                with self._connection.cursor().copy(f'COPY "{part.table}" ({columns}) FROM STDIN') as copying:
+                    for row in rows:
+                        copying.write_row(row)
+                self._note(progress)
+        except psycopg.errors.UniqueViolation as error:
+            raise MoveError(f"{part.table}: {reason(error)}. Mend it in the source, then begin --again.") from error
+        except (psycopg.DataError, psycopg.errors.UntranslatableCharacter) as error:
+            raise MoveError(
+                f"{part.table}: a value cannot be stored there ({reason(error)}). Mend it in the source, begin --again."
+            ) from error
+
+    def rows(self, part: Part) -> Iterator[Row]:
+        shown = ", ".join(_SHOWN.get(part.kinds.get(name, ""), "{}").format(f'"{name}"') for name in part.columns)
+        with self._connection.transaction(), self._connection.cursor("rows") as cursor:
+            cursor.itersize = BATCH_ROWS
+            cursor.execute(f'SELECT {shown} FROM "{part.table}"')
+            yield from cursor
+
+    def finish(self, facts: Mapping[str, str], followers: Mapping[str, str], progress: Progress) -> None:
+        """A durable follower goes on after the row it had come to: what was copied counts as one span of the log."""
+        with self._connection.transaction():
+            for constraint in self._references:
+                self._ask(_text(AddConstraint(constraint)))
+            for table, column in self._numbered():
+                last = f'SELECT max("{column}") FROM "{table}"'
+                if table == "ramet_changes":
+                    last = f"SELECT greatest(({last}), {progress.head})"
+                self._ask(f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), n) FROM ({last}) AS l(n)")
+            now = str(self._ask("SELECT pg_current_snapshot()::text")[0][0])
+            for name, seq in followers.items():
+                place = f"{progress.began} {now} {int(seq)}"
+                self._ask("INSERT INTO ramet_followers (name, position) VALUES (%s, %s)", (name, place))
+            for name, value in facts.items():
+                write_fact(self._connection, name, value)
+            self._ask("DELETE FROM ramet_facts WHERE name = %s", (MOVE,))
+        self._ask("ANALYZE")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _numbered(self) -> list[tuple[str, str]]:
+        return self._ask(
+            "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema ="
+            " current_schema() AND pg_get_serial_sequence(quote_ident(table_name), column_name) IS NOT NULL"
+        )
+
+    def _note(self, progress: Progress) -> None:
+        write_fact(self._connection, MOVE, msgspec.json.encode(progress).decode())
+
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        cursor = self._connection.execute(sql, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def open_target(url: str, schema: Schema, catalog: Catalog) -> ServerTarget:
+    """The target at `url`. Raises MoveError when it cannot be used."""
+    return ServerTarget(url, schema, catalog)
+
+
+def _text(statement: AddConstraint | DropConstraint) -> str:
+    return str(statement.compile(dialect=DIALECT))
