@@ -45,6 +45,7 @@ class ServerTarget:
             self._connection.close()
             raise
         self._wanted = fingerprint(schema_statements(schema, catalog), catalog)
+        self._tables = [table.name for table in schema.metadata.sorted_tables]
         self._references = [
             constraint
             for table in schema.metadata.sorted_tables
@@ -128,9 +129,12 @@ class ServerTarget:
         self._connection.close()
 
     def _numbered(self) -> list[tuple[str, str]]:
+        """Columns whose numbers the database gives out."""
         return self._ask(
             "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema ="
-            " current_schema() AND pg_get_serial_sequence(quote_ident(table_name), column_name) IS NOT NULL"
+            " current_schema() AND table_name = ANY (%s)"
+            " AND pg_get_serial_sequence(quote_ident(table_name), column_name) IS NOT NULL",
+            (self._tables,),
         )
 
     def _note(self, progress: Progress) -> None:
