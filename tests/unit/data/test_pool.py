@@ -80,3 +80,45 @@ async def test_who_waits_on_a_dropped_connection_hears_of_it_and_is_not_tried_an
         assert (await pool.read("SELECT 1", (), again=False))[0][0] == 1
     finally:
         await pool.close()
+
+
+async def test_a_crowd_at_a_new_pool_waits_for_the_first_connections_and_all_are_opened_in_the_end() -> None:
+    pool = make(databases.server().url("postgres"), size=8)
+    most = 0
+
+    async def ask() -> None:
+        nonlocal most
+        asking = asyncio.ensure_future(pool.read("SELECT pg_sleep(0.05)", ()))
+        while not asking.done():
+            most = max(most, pool._trying)
+            await asyncio.sleep(0)
+        await asking
+
+    try:
+        await asyncio.gather(*(ask() for _ in range(40)))
+        assert (most, pool._count, len(pool._idle)) == (3, 8, 8)
+    finally:
+        await pool.close()
+
+
+async def test_a_crowd_at_a_server_that_does_not_answer_is_told_together() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        pool = make(f"postgresql://ramet@127.0.0.1:{mute.getsockname()[1]}/d", wait=0.3, size=8)
+        crowd = [asyncio.create_task(pool.take()) for _ in range(40)]
+        told = await asyncio.gather(*crowd, return_exceptions=True)
+        assert {problem.kind.code for problem in told if isinstance(problem, Problem)} == {"unavailable"}
+        assert (len([one for one in told if isinstance(one, Problem)]), pool._count, pool._trying) == (40, 0, 0)
+
+
+async def test_a_warm_pool_opens_nothing_for_the_first_that_come() -> None:
+    pool = make(databases.server().url("postgres"))
+    try:
+        await pool.warm(3)
+        links = [await pool.take() for _ in range(3)]
+        assert (pool._count, len(set(map(id, links)))) == (3, 3)
+        for link in links:
+            pool.give(link)
+    finally:
+        await pool.close()

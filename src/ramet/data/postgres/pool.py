@@ -13,6 +13,8 @@ from ramet.data.postgres.failures import as_problem, lost
 from ramet.data.store import Rows
 from ramet.errors import Problem
 
+OPENING = 3
+"""Connections that are opened at one time: a crowd at a new process does better to wait for the first of them."""
 AGAIN = 1.0
 """Seconds within which a connection that has died since it was last used shows it."""
 
@@ -65,11 +67,18 @@ class Pool:
                 self._end(link)
             if self._closed:
                 raise Problem("unavailable", "The server is stopping.", retry_after=1)
-            if self._count < self._size and not (self._failing and self._trying):
+            if self._count < self._size and self._trying < (1 if self._failing else OPENING):
                 return await self._open()
             if self._failing and not self._lent:
-                raise Problem("unavailable", "The database does not answer.", retry_after=1)
+                raise _silent()
             await self._free()
+
+    async def warm(self, count: int) -> None:
+        """Has so many connections ready, if they can be opened."""
+        links = await asyncio.gather(*(self.take() for _ in range(min(count, self._size))), return_exceptions=True)
+        for link in links:
+            if isinstance(link, Link):
+                self.give(link)
 
     def give(self, link: Link) -> None:
         """Takes a connection back on which nothing is open."""
@@ -154,7 +163,9 @@ class Pool:
             self._wake()
             if isinstance(error, Exception):
                 self._failing = True
-                raise Problem("unavailable", "The database does not answer.", retry_after=1) from error
+                for _ in range(len(self._waiters)):  # they are told as well
+                    self._wake()
+                raise _silent() from error
             raise
         finally:
             self._trying -= 1
@@ -162,6 +173,8 @@ class Pool:
         self.pooled = link.pooled
         self._opened(link)
         self._lent.add(link)
+        if self._count < self._size:
+            self._wake()  # the next may be opened
         return link
 
     async def _free(self) -> None:
@@ -172,6 +185,8 @@ class Pool:
             async with asyncio.timeout(self._wait):
                 await waiter
         except TimeoutError:
+            if not self._lent:
+                raise _silent() from None
             raise Problem("overloaded", "Every connection to the database is in use.", retry_after=1) from None
         finally:
             if waiter in self._waiters:
@@ -189,3 +204,7 @@ class Pool:
         self._lent.discard(link)
         link.driver.terminate()
         self._wake()
+
+
+def _silent() -> Problem:
+    return Problem("unavailable", "The database does not answer.", retry_after=1)

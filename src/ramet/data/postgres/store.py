@@ -19,7 +19,7 @@ from ramet.data.postgres.ddl import schema_statements
 from ramet.data.postgres.leadership import Leadership
 from ramet.data.postgres.log import SILENCE, PostgresChanges
 from ramet.data.postgres.outage import Outage
-from ramet.data.postgres.pool import Pool
+from ramet.data.postgres.pool import OPENING, Pool
 from ramet.data.postgres.reader import Reader
 from ramet.data.postgres.replicas import Replica, Replicas
 from ramet.data.postgres.report import Report
@@ -98,6 +98,7 @@ class PostgresStore:
     async def start(self) -> None:
         try:
             await self._check_schema()
+            await self._pool.warm(OPENING)
             self.incarnation = await self.fact("incarnation", lambda: secrets.token_hex(4))
             self.changes.incarnation = self.incarnation
         except Problem as problem:
