@@ -136,8 +136,12 @@ class Store(Protocol):
         Does what `write` would do with such a work, at less cost. Raises Problem when the queue is full.
         """
 
-    async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
-        """Runs a statement made by `Engine.logged`: the changed row and its place in the log; None when it met none."""
+    @property
+    def change(self) -> Callable[[Statement, Mapping[str, Any]], Awaitable[tuple[Row, Position] | None]] | None:
+        """Runs a statement made by `Engine.logged`: the changed row and its place in the log; None when it met none.
+
+        None where the engine makes no such statements.
+        """
 
     @property
     def waiting(self) -> int:

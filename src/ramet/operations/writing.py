@@ -138,8 +138,9 @@ class Writing:
 
         None when more has to be looked at, when no record was met, and where the engine does not offer it.
         """
+        change = self._core.store.change
         if (
-            self._core.engine.logged is None
+            change is None
             or info.hooks_for("before", "update")
             or (match is not None and len(match) != 1)
             or not permit.reads_fields.isdisjoint(values)
@@ -151,7 +152,7 @@ class Writing:
         statement = self._core.writes[info.name].update_logged(names, permit.guard, match is not None)
         if statement is None:
             return None
-        return await self._core.store.change(statement, self._bound(info, record_id, values, permit, match))
+        return await change(statement, self._bound(info, record_id, values, permit, match))
 
     def _bound(
         self, info: ResourceInfo, record_id: str, values: Values, permit: Permit, match: tuple[str, ...] | None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ramet.changes.change import Change, Position
+from ramet.changes.change import Change
 from ramet.changes.ordered import OrderedFeed
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import ensure_schema
@@ -38,6 +38,7 @@ class SqliteStore:
 
     inline = True
     one_at_a_time = True
+    change = None
 
     def __init__(
         self,
@@ -86,9 +87,6 @@ class SqliteStore:
 
     def insert(self, statement: Statement, arguments: Row, entry: Entry, settle: Settle) -> None:
         self.writer.insert(Insertion(statement.sql, arguments, entry, settle))
-
-    async def change(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Row, Position] | None:
-        raise NotImplementedError("This engine logs in its transactions.")
 
     @property
     def waiting(self) -> int:
