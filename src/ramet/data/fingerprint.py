@@ -12,8 +12,12 @@ FINGERPRINT = "schema"
 """The fact that names the declaration a database was last brought to."""
 KINDS = "kinds"
 """The fact that says what the columns' values mean, as JSON."""
+AWAITED = "awaited"
+"""The fact that names, as JSON, the unique indexes that are agreed on but not made yet."""
 REVISIONS = "ramet_revisions"
 """The table that holds the revision a database was last brought to."""
+UNFINISHED = "unfinished"
+"""What FINGERPRINT is while the tables are as declared, and indexes are still being made."""
 LOCK_SECONDS = 120
 """How long a process waits for another one that makes or changes the schema."""
 

@@ -15,7 +15,15 @@ from ramet.data.schema import Schema
 from ramet.declare.catalog import Catalog
 from ramet.errors import SettingsError
 
-__all__ = ["ensure_schema", "exists", "read_fact", "read_revision", "record_schema", "schema_statements"]
+__all__ = [
+    "ensure_schema",
+    "exists",
+    "read_fact",
+    "read_revision",
+    "record_schema",
+    "schema_statements",
+    "write_fact",
+]
 
 
 def record_schema(connection: Any, wanted: str, catalog: Catalog) -> None:
