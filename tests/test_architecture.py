@@ -59,6 +59,7 @@ DRIVERS: Mapping[str, str] = {
 
 # Files that only one engine has, each with its reason.
 ONE_ENGINE: Mapping[str, str] = {
+    "building.py": "an embedded database has one writer, for whom an index would have to wait anyway",
     "beat.py": "an embedded database has no replicas that could be behind",
     "hosts.py": "an embedded database has no address on a network",
     "outage.py": "an embedded database is down with its process",

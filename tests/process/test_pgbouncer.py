@@ -9,9 +9,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import psycopg
 import pytest
 
-from ramet import Access, Context, Resource, action, everyone
+from ramet import Access, Context, Index, Resource, action, everyone
 from ramet.app import App
 from ramet.settings import Settings
 from tests import databases
@@ -34,6 +35,19 @@ class Page(Resource):
         self.seen += 1
 
 
+class Indexed(Resource):
+    """The same table, with an index more."""
+
+    title: str
+    seen: int = 0
+
+    path = "pages"
+    access = Access(read=everyone)
+    search = ("title",)
+    indexes = [Index("seen")]
+
+
+ROW = "(id, owner, created_at, updated_at, version, title, seen) VALUES ('x', NULL, now(), now(), 1, 'x', 0)"
 CONFIGURATION = """
 [databases]
 pages = host=127.0.0.1 port={server} dbname=pages user=ramet
@@ -112,6 +126,15 @@ async def test_statements_and_transactions_of_many_share_few_connections(pooler:
         assert (seen.seen, seen.version) == (60, 61)
         assert await worlds[0].app.store.lead("chore")
         assert not await worlds[1].app.store.lead("chore")
+
+
+def test_a_migration_makes_indexes_of_tables_in_use(pooler: str) -> None:
+    with psycopg.connect(pooler, prepare_threshold=None) as connection:
+        connection.execute(f"INSERT INTO pages {ROW}")
+    for declared, done in ((Indexed, "made"), (Page, "dropped")):
+        told = databases.migrate(pooler, App(resources=[declared]))
+        assert told == [f"index ix_pages_seen_id is {done}"]
+        assert databases.migrate(pooler, App(resources=[declared])) == []
 
 
 async def test_instances_follow_each_other_without_being_woken(pooler: str) -> None:

@@ -75,11 +75,12 @@ def apply(
     app: AppOption = DEFAULT_APP,
     database: Database = None,
 ) -> None:
-    """Apply the revisions that the database lacks, then what is safe: as a whole or not at all."""
+    """Apply the revisions that the database lacks, then what is safe: as a whole or not at all.
+
+    On a database server the indexes of tables in use come afterwards, one by one; run it again if that is cut off.
+    """
     loaded, settings = load(app), Settings.read(database_url=database)
     done = [] if loaded.has_schema(settings, newest_revision(app)) else _apply(loaded, app, settings, attempt)
-    for text in done:
-        _say(text)
     if not done:
         _say("Nothing to do: the database has the declared schema.")
     elif attempt:
@@ -100,7 +101,7 @@ def status(app: AppOption = DEFAULT_APP, database: Database = None) -> None:
 
 
 def _apply(app: App, reference: str, settings: Settings, attempt: bool) -> list[str]:
-    return migrator(app, reference, settings).apply(reviewed=True, keep=not attempt)
+    return migrator(app, reference, settings).apply(reviewed=True, keep=not attempt, tell=_say)
 
 
 def _differences(found: Plan) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import Table
 
 from ramet.data.engine import Engine
 from ramet.data.engines import engine_for, engine_part
-from ramet.data.fingerprint import FINGERPRINT, KINDS, MOVE
+from ramet.data.fingerprint import AWAITED, FINGERPRINT, KINDS, MOVE
 from ramet.data.schema import ROW, Schema
 from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.declare.fields.base import Field
@@ -25,7 +25,7 @@ BATCH_BYTES = 8_000_000
 """Rows of one batch at most, and bytes of their texts after which a batch ends."""
 ALIKE = frozenset({"text", "integer", "date", "datetime", "json"})
 """Columns whose values pass through statements in the same form whatever the engine."""
-STAYS = ("incarnation", FINGERPRINT, KINDS, MOVE)
+STAYS = ("incarnation", FINGERPRINT, KINDS, AWAITED, MOVE)
 """Facts that are a database's own. Places in a log mean nothing in another one's, so its name is not taken along."""
 _encode = msgspec.msgpack.Encoder().encode
 Row = Sequence[Any]

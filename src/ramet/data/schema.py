@@ -26,6 +26,12 @@ class Schema:
         self.facts = _facts(self.metadata)
         self.tables = {info.name: _table(self.metadata, info, catalog, engine) for info in catalog}
 
+    @property
+    def unique(self) -> frozenset[str]:
+        """The names of the unique indexes."""
+        tables = self.metadata.tables.values()
+        return frozenset(str(index.name) for table in tables for index in table.indexes if index.unique)
+
 
 def _table(metadata: MetaData, info: ResourceInfo, catalog: Catalog, engine: Engine) -> Table:
     # row_id makes the row number explicit, so that full-text indexes survive VACUUM.

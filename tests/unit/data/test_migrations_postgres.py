@@ -6,56 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 
 from ramet import Digits, Index, Ref, Unique
-from ramet.app import App
 from ramet.data.migrations.failures import MigrationError
-from ramet.data.migrations.runner import Migrator
-from ramet.declare.resource import Resource
-from ramet.settings import Settings
-from tests import databases
 from tests.unit.data.declarations import made
-
-BASE: dict[str, Any] = {"title": str, "amount": Annotated[Decimal, Digits(18, 2)], "due": datetime | None}
-
-
-class Place:
-    """An empty database and a folder of revisions."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = f"m{databases.named(folder)}"
-        databases.server().sql(f"CREATE DATABASE {self.name}")
-        self.url = databases.server().url(self.name)
-        self.folder = folder / "migrations"
-
-    def migrator(self, *resources: type[Resource]) -> Migrator:
-        app = App(resources=resources)
-        app.configure(Settings(database_url=self.url))
-        return Migrator(self.url, self.folder, app.catalog, app.schema, app.engine)
-
-    def current(self, *resources: type[Resource]) -> bool:
-        return App(resources=resources).has_schema(Settings(database_url=self.url))
-
-    def sql(self, statement: str) -> str:
-        return databases.server().sql(statement, self.name)
-
-    def add(self, title: str) -> None:
-        self.sql(
-            "INSERT INTO things (id, owner, created_at, updated_at, version, title, amount)"
-            f" VALUES ('{title}', 'o', now(), now(), 1, '{title}', 1.5)"
-        )
+from tests.unit.data.places import Place, thing
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
-
-
-def thing(more: dict[str, Any] | None = None, **declared: Any) -> type[Resource]:
-    return made("Thing", {**BASE, **(more or {})}, path="things", **declared)
 
 
 def test_a_new_database_is_given_everything_and_then_there_is_nothing_to_do(place: Place) -> None:

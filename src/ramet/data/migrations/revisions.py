@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,24 @@ from ramet.data.migrations.differences import Step, as_operations
 from ramet.data.migrations.failures import MigrationError
 
 _INDENT = "    "
+
+
+class Later:
+    """Indexes that are not made where a migration says so, but after it: `may` are their names, `agreed` those it said.
+
+    Alembic's implementation for an engine that wants this finds it as the option `later` of its context.
+    """
+
+    def __init__(self, may: Iterable[str], agreed: Iterable[str]) -> None:
+        self.may = frozenset(may)
+        self.agreed = set(agreed)
+
+    def takes(self, name: str | None) -> bool:
+        """Whether the index is left for later, which is noted."""
+        if name is None or name not in self.may:
+            return False
+        self.agreed.add(str(name))
+        return True
 
 
 class Revisions:
@@ -54,9 +72,11 @@ class Revisions:
             raise MigrationError(f"The database has the revision {current}: {error}") from error
         return found[::-1]
 
-    def run(self, connection: Connection, revision: str) -> None:
+    def run(self, connection: Connection, revision: str, later: Later) -> None:
         """Run what a database lacks up to a revision. What that raises passes through."""
-        context = new_context(connection, fn=lambda current, _: self._scripts._upgrade_revs(revision, current))
+        context = new_context(
+            connection, fn=lambda current, _: self._scripts._upgrade_revs(revision, current), later=later
+        )
         with Operations.context(context):
             context.run_migrations()
 

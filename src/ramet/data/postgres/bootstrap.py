@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from ramet.data.fingerprint import FINGERPRINT, KINDS, MOVE, REVISIONS, UNFINISHED, fingerprint
+from ramet.data.fingerprint import FINGERPRINT, HALF_MOVED, KINDS, MOVE, REVISIONS, fingerprint
 from ramet.data.kinds import column_kinds
 from ramet.data.postgres.connection import address
 from ramet.data.postgres.ddl import schema_statements
@@ -15,7 +15,15 @@ from ramet.data.schema import Schema
 from ramet.declare.catalog import Catalog
 from ramet.errors import SettingsError
 
-__all__ = ["ensure_schema", "exists", "read_fact", "read_revision", "record_schema", "schema_statements"]
+__all__ = [
+    "ensure_schema",
+    "exists",
+    "read_fact",
+    "read_revision",
+    "record_schema",
+    "schema_statements",
+    "write_fact",
+]
 
 
 def record_schema(connection: Any, wanted: str, catalog: Catalog) -> None:
@@ -33,7 +41,7 @@ def ensure_schema(url: str, schema: Schema, catalog: Catalog, revision: str = ""
     try:
         with psycopg.connect(address(url), connect_timeout=10) as connection:
             if read_fact(connection, MOVE) is not None:
-                raise SettingsError(f"RAMET_DATABASE_URL: {UNFINISHED}")
+                raise SettingsError(f"RAMET_DATABASE_URL: {HALF_MOVED}")
             same = read_fact(connection, FINGERPRINT) == wanted
             return same and (not revision or read_revision(connection) == revision)
     except psycopg.Error as error:

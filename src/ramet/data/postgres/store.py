@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
+import msgspec
 
 from ramet.changes.change import Change, Position, parse_position
 from ramet.changes.follower import Follower
-from ramet.data.fingerprint import FINGERPRINT, MOVE, UNFINISHED, fingerprint
+from ramet.data.fingerprint import AWAITED, FINGERPRINT, HALF_MOVED, MOVE, fingerprint
 from ramet.data.postgres.beat import Mark
 from ramet.data.postgres.connection import Link, address
 from ramet.data.postgres.ddl import schema_statements
@@ -247,7 +248,7 @@ class PostgresStore:
     async def _check_schema(self) -> None:
         try:
             if await self._pool.read(_FACT, (MOVE,)):
-                raise Unready(UNFINISHED)
+                raise Unready(HALF_MOVED)
             rows = await self._pool.read(_FACT, (FINGERPRINT,))
         except asyncpg.UndefinedTableError:
             rows = []
@@ -256,6 +257,9 @@ class PostgresStore:
             return
         if not rows or not has_columns(self._schema, map(tuple, await self._pool.read(COLUMNS, ()))):
             raise Unready("The database does not have the declared schema. Run `ramet migrate apply`.")
+        waiting = await self._pool.read(_FACT, (AWAITED,))
+        if waiting and not self._schema.unique.isdisjoint(msgspec.json.decode(waiting[0][0])):
+            raise Unready("Unique indexes are still being made. `ramet migrate apply` does it, or goes on with it.")
 
 
 def open_store(

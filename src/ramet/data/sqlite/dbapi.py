@@ -5,9 +5,9 @@ The standard library's sqlite3 could do this too, but it brings a SQLite of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 from sqlalchemy import Connection, create_engine
@@ -19,6 +19,8 @@ from sqlalchemy.pool import StaticPool
 from ramet.data.fingerprint import LOCK_SECONDS
 from ramet.data.migrations.failures import MigrationError
 from ramet.data.sqlite.connection import database_path, open_connection
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -48,6 +50,22 @@ def migration_connection(url: str, *, lock: bool, keep: bool) -> Iterator[tuple[
     finally:
         engine.dispose()
         driver.close()
+
+
+@contextmanager
+def alone(url: str) -> Iterator[Callable[[], None]]:
+    """Keeps other migrations out. Here the write lock of the one transaction does it."""
+    yield lambda: None
+
+
+def patiently(url: str, work: Callable[[], T], outcome: str = "") -> T:
+    """Does `work`. Nobody can be in the way of it: whoever writes is waited for at its start."""
+    return work()
+
+
+def held_up(error: Exception) -> bool:
+    """Whether `patiently` tries again after this."""
+    return False
 
 
 def reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ and what reflects an index does not see its direction.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apsw
 
@@ -34,12 +34,12 @@ def derived_names(connection: apsw.Connection) -> set[str]:
 
 
 def restore_derived(
-    connection: apsw.Connection, statements: Sequence[str], before: set[str], *, rows_changed: bool
+    connection: apsw.Connection, statements: Sequence[str], before: set[str], *, rows_changed: bool, at_once: bool
 ) -> list[str]:
     """Make what the declaration's `statements` say, drop what they no longer say; a sentence for each that is new.
 
     `before` are the names at the start of the migration. `rows_changed` fills full-text indexes anew even if they
-    stand as declared. Raises apsw.ConstraintError when values are not unique.
+    stand as declared. It is done `at_once` always. Raises apsw.ConstraintError when values are not unique.
     """
     wanted = {match[2]: text.strip() for text in statements if (match := _MADE.match(text))}
     present = {name: (kind, sql) for name, kind, sql in _ours(connection)}
@@ -65,6 +65,21 @@ def differs(connection: apsw.Connection, statements: Iterable[str]) -> bool:
     """Whether `restore_derived` would have something to do."""
     wanted = {text.strip() for text in statements if _MADE.match(text)}
     return wanted != {sql for _, _, sql in _ours(connection)}
+
+
+def deferrable(statements: Iterable[str]) -> frozenset[str]:
+    """None: whoever writes waits for the one writer anyway."""
+    return frozenset()
+
+
+def invalid(connection: apsw.Connection) -> frozenset[str]:
+    """None: an index is made as a whole or not at all."""
+    return frozenset()
+
+
+def build(url: str, statements: Sequence[str], held: Callable[[], None]) -> Iterator[str]:
+    """Nothing is left to be made."""
+    return iter(())
 
 
 def broken_references(connection: apsw.Connection) -> list[str]:
