@@ -133,6 +133,7 @@ def test_what_nginx_cannot_read_is_told_as_the_application_would(line: str, stat
             document = json.loads(connection.file.read(int(headers["content-length"])))
         assert (headers[""], headers["content-type"]) == (str(status), "application/problem+json")
         assert (document["status"], document["code"]) == (status, code)
+        assert ("allow" in headers) == (status == 405)
         assert origin.received == []
 
 
