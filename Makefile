@@ -38,8 +38,10 @@ bench: $(dev_ready)  ## Measure against the budgets; fails when a ratio is below
 soak: $(dev_ready)  ## The long tests with their full counts.
 	scripts/system-packages test
 	$(bin)/python -m pytest -m soak --soak $(ARGS)
-	for topology in $(topologies); do RAMET_TEST_TOPOLOGY=$$topology $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; done
-	RAMET_TEST_NEEDED=1 RAMET_TEST_TOPOLOGY=instances $(bin)/python -m pytest tests/scenarios $(ARGS)
+	for topology in $(topologies); do \
+		RAMET_TEST_TOPOLOGY=$$topology $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \
+		RAMET_TEST_TOPOLOGY=$$topology RAMET_TEST_NEEDED=1 $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \
+	done
 
 docs: $(dev_ready)  ## Write the generated pages of docs/reference.
 	$(bin)/python -m scripts.reference

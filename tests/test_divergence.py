@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from ramet.app import App
 from ramet.changes.follower import Follower
 from tests import databases, instances
-from tests.databases import CHOSEN, TOPOLOGY
+from tests.databases import CHOSEN, TOPOLOGY, WITHOUT_REDIS
 
 ROOT = Path(__file__).parent.parent
 SCENARIOS = "tests/scenarios/"
@@ -52,9 +52,7 @@ OF_ONE_INSTANCE: Mapping[str, str] = {
         "it holds up the reads of one instance"
     ),
     "test_cache.py::test_while_the_log_cannot_be_read_nothing_kept_is_served": ("it sees what one instance keeps"),
-    "test_identity_accounts.py::test_guesses_at_one_account_are_bounded_whether_it_exists": (
-        "without Redis each instance has its share of a limit"
-    ),
+    "test_cache.py::test_coded_forms_are_kept_beside_the_answer": "it sees what one instance keeps",
     "test_identity_accounts.py::test_registering_a_taken_address_looks_and_costs_the_same_and_changes_nothing": (
         "it counts what one instance does"
     ),
@@ -62,6 +60,9 @@ OF_ONE_INSTANCE: Mapping[str, str] = {
         "it counts what one instance does"
     ),
     "test_positions.py::test_a_read_with_the_position_of_a_write_sees_it_on_any_instance": (
+        "it looks into the one that was asked"
+    ),
+    "test_positions.py::test_a_browser_carries_the_position_of_its_last_change_as_a_cookie": (
         "it looks into the one that was asked"
     ),
     "test_positions.py::test_a_position_that_nobody_gave_out_is_answered_from_the_database": (
@@ -78,6 +79,14 @@ OF_ONE_INSTANCE: Mapping[str, str] = {
     ),
 }
 """Scenarios that look at what one instance keeps, counts or holds. With several they run with one of them."""
+
+OF_ONE_SHARE: Mapping[str, str] = {
+    "test_identity_accounts.py::test_guesses_at_one_account_are_bounded_whether_it_exists": (
+        "so few units are no three shares"
+    ),
+    "test_identity_accounts.py::test_sign_ins_from_one_address_are_bounded": "so few units are no three shares",
+}
+"""The same where there is no Redis, and limits are divided among instances."""
 
 ONLY_IN_PROCESS: Mapping[str, str] = {
     "test_cache.py::test_equal_loads_at_one_time_are_one_and_one_that_was_given_up_takes_nobody_along": (
@@ -155,7 +164,8 @@ SAME_FOLDED = {"i": {"i", "\N{LATIN SMALL LETTER DOTLESS I}"}}
 
 def alone(node: str) -> bool:
     """Whether a test, by the name pytest gives it, is about one instance."""
-    return _named(node) in OF_ONE_INSTANCE
+    name = _named(node)
+    return name in OF_ONE_INSTANCE or (TOPOLOGY == WITHOUT_REDIS and name in OF_ONE_SHARE)
 
 
 def left_out(node: str) -> bool:
@@ -189,7 +199,7 @@ def test_filters_that_ignore_case_ignore_the_same_on_each_database() -> None:
 
 
 def test_every_test_that_is_left_out_exists_and_says_why() -> None:
-    for name, reason in {**ONLY_EMBEDDED, **OF_ONE_INSTANCE, **ONLY_IN_PROCESS}.items():
+    for name, reason in {**ONLY_EMBEDDED, **OF_ONE_INSTANCE, **OF_ONE_SHARE, **ONLY_IN_PROCESS}.items():
         path, _, function = name.partition("::")
         names = {
             node.name for node in ast.walk(ast.parse((ROOT / SCENARIOS / path).read_text())) if hasattr(node, "name")

@@ -71,7 +71,8 @@ async def test_a_position_that_nobody_gave_out_is_answered_from_the_database(tmp
         for wrong in (f"{incarnation}-{int(place) + 1_000_000}", f"zzzzzzzz-{place}", "x", "-", f"{incarnation}-"):
             source, found = await titles(world, ramet_position=wrong)
             assert (source == "near", found) == (False, ["a"]), wrong
-        assert await titles(world, ramet_position=f"{incarnation}-{place}") == ("near", ["a"])
+        for _ in range(3):
+            assert await titles(world, ramet_position=f"{incarnation}-{place}") == ("near", ["a"])
 
 
 async def test_a_browser_carries_the_position_of_its_last_change_as_a_cookie(tmp_path: Path) -> None:
