@@ -52,7 +52,6 @@ OF_ONE_INSTANCE: Mapping[str, str] = {
         "it holds up the reads of one instance"
     ),
     "test_cache.py::test_while_the_log_cannot_be_read_nothing_kept_is_served": ("it sees what one instance keeps"),
-    "test_cache.py::test_coded_forms_are_kept_beside_the_answer": "it sees what one instance keeps",
     "test_identity_accounts.py::test_registering_a_taken_address_looks_and_costs_the_same_and_changes_nothing": (
         "it counts what one instance does"
     ),
@@ -61,12 +60,6 @@ OF_ONE_INSTANCE: Mapping[str, str] = {
     ),
     "test_positions.py::test_a_read_with_the_position_of_a_write_sees_it_on_any_instance": (
         "it looks into the one that was asked"
-    ),
-    "test_positions.py::test_a_browser_carries_the_position_of_its_last_change_as_a_cookie": (
-        "it looks into the one that was asked"
-    ),
-    "test_positions.py::test_a_position_that_nobody_gave_out_is_answered_from_the_database": (
-        "it sees what one instance keeps"
     ),
     "test_realtime.py::test_a_stream_that_is_refused_takes_no_place": (
         "places for streams are counted in each instance"
@@ -79,6 +72,17 @@ OF_ONE_INSTANCE: Mapping[str, str] = {
     ),
 }
 """Scenarios that look at what one instance keeps, counts or holds. With several they run with one of them."""
+
+OF_ONE_BY_CHANCE: Mapping[str, str] = {
+    "test_cache.py::test_coded_forms_are_kept_beside_the_answer": "it sees what one instance keeps",
+    "test_positions.py::test_a_position_that_nobody_gave_out_is_answered_from_the_database": (
+        "it sees what one instance keeps"
+    ),
+    "test_positions.py::test_a_browser_carries_the_position_of_its_last_change_as_a_cookie": (
+        "it looks into the one that was asked"
+    ),
+}
+"""The same, where it takes chance who answers for several to be told from one: whether they are needed is not tried."""
 
 OF_ONE_SHARE: Mapping[str, str] = {
     "test_identity_accounts.py::test_guesses_at_one_account_are_bounded_whether_it_exists": (
@@ -165,6 +169,8 @@ SAME_FOLDED = {"i": {"i", "\N{LATIN SMALL LETTER DOTLESS I}"}}
 def alone(node: str) -> bool:
     """Whether a test, by the name pytest gives it, is about one instance."""
     name = _named(node)
+    if name in OF_ONE_BY_CHANCE:
+        return not NEEDED
     return name in OF_ONE_INSTANCE or (TOPOLOGY == WITHOUT_REDIS and name in OF_ONE_SHARE)
 
 
@@ -199,7 +205,13 @@ def test_filters_that_ignore_case_ignore_the_same_on_each_database() -> None:
 
 
 def test_every_test_that_is_left_out_exists_and_says_why() -> None:
-    for name, reason in {**ONLY_EMBEDDED, **OF_ONE_INSTANCE, **OF_ONE_SHARE, **ONLY_IN_PROCESS}.items():
+    for name, reason in {
+        **ONLY_EMBEDDED,
+        **OF_ONE_INSTANCE,
+        **OF_ONE_BY_CHANCE,
+        **OF_ONE_SHARE,
+        **ONLY_IN_PROCESS,
+    }.items():
         path, _, function = name.partition("::")
         names = {
             node.name for node in ast.walk(ast.parse((ROOT / SCENARIOS / path).read_text())) if hasattr(node, "name")
