@@ -6,6 +6,10 @@
 bin := .venv/bin
 run_ready := .venv/ready-run
 dev_ready := .venv/ready-dev
+# How scenarios run on several instances; see tests/test_divergence.py. The core is what depends on how they are connected.
+topologies := instances pgbouncer without-redis
+core := $(addprefix tests/scenarios/test_,$(addsuffix .py,batches cache contention idempotency_keys identity_sessions live positions \
+	realtime_instances rest_changes))
 
 help:  ## This list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +21,9 @@ test: $(dev_ready)  ## Every test, the long ones in their short form.
 	scripts/system-packages test
 	$(bin)/python -m pytest $(ARGS)
 	RAMET_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/scenarios $(ARGS)
+	RAMET_TEST_TOPOLOGY=instances $(bin)/python -m pytest tests/scenarios -m "not soak" $(ARGS)
+	RAMET_TEST_TOPOLOGY=pgbouncer $(bin)/python -m pytest $(core) -m "not soak" $(ARGS)
+	RAMET_TEST_TOPOLOGY=without-redis $(bin)/python -m pytest $(core) -m "not soak" $(ARGS)
 
 check: $(dev_ready)  ## Lint, format, types, architecture, tidiness and docs.
 	$(bin)/ruff check .
@@ -31,6 +38,10 @@ bench: $(dev_ready)  ## Measure against the budgets; fails when a ratio is below
 soak: $(dev_ready)  ## The long tests with their full counts.
 	scripts/system-packages test
 	$(bin)/python -m pytest -m soak --soak $(ARGS)
+	for topology in $(topologies); do \
+		RAMET_TEST_TOPOLOGY=$$topology $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \
+		RAMET_TEST_TOPOLOGY=$$topology RAMET_TEST_NEEDED=1 $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \
+	done
 
 docs: $(dev_ready)  ## Write the generated pages of docs/reference.
 	$(bin)/python -m scripts.reference

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Protocol
 
 import hypothesis
 import pytest
 
+from tests import instances
 from tests.redis import Server
-from tests.test_divergence import left_out
+from tests.test_divergence import NEEDED, alone, left_out
 
 hypothesis.settings.register_profile("ramet", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ramet")
@@ -26,11 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is not for the chosen database; `tests/test_divergence.py` says what and why."""
-    out = [item for item in items if left_out(item.nodeid)]
+    """Leaves out what is not for the chosen database or topology; `tests/test_divergence.py` says what and why."""
+    out = [item for item in items if left_out(item.nodeid) or (NEEDED and not alone(item.nodeid))]
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if item not in out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where exceptions are tried, those fail that pass without."""
+    report = yield
+    if NEEDED and report.when == "call":
+        report.outcome = "failed" if report.passed else "passed"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def several(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives a scenario one instance where `tests/test_divergence.py` says so."""
+    if instances.TOPOLOGY and alone(request.node.nodeid) and not NEEDED:
+        monkeypatch.setattr(instances, "count", 1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

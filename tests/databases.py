@@ -19,18 +19,23 @@ from ramet.data.fingerprint import fingerprint
 from ramet.data.migrations.runner import Migrator
 from ramet.declare.resource import Resource
 from ramet.settings import Settings
-from tests.postgres import Server
+from tests.postgres import QUICK, Server
 
-CHOSEN = os.environ.get("RAMET_TEST_DATABASE", "sqlite")
-"""The scheme of the databases that scenarios run on."""
 SHARED = "RAMET_TEST_SERVER"
 """Where the server listens, for the processes that tests start: these only use what the test has made."""
+WITH_PGBOUNCER = "pgbouncer"
+WITHOUT_REDIS = "without-redis"
+_topology = os.environ.get("RAMET_TEST_TOPOLOGY", "")
+TOPOLOGY = "" if SHARED in os.environ else _topology
+"""How scenarios run: instances, or those with PgBouncer or without Redis; see `instances`. Empty is in process."""
+CHOSEN = "postgresql" if _topology else os.environ.get("RAMET_TEST_DATABASE", "sqlite")
+"""The scheme of the databases that scenarios run on."""
 
 
 @cache
 def server() -> Server:
     """The one server of this run of the tests, also for processes that a test starts."""
-    found = Server(port=int(os.environ.get(SHARED, "0")))
+    found = Server([*QUICK, "max_connections=500"] if TOPOLOGY else QUICK, port=int(os.environ.get(SHARED, "0")))
     if SHARED in os.environ:
         return found
     atexit.register(found.remove)

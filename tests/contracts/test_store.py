@@ -23,6 +23,7 @@ from ramet.errors import Problem
 from ramet.observe import Observer
 from ramet.settings import Settings
 from tests import databases
+from tests.instances import pooler
 
 Opens = Callable[[], AbstractAsyncContextManager[Store]]
 
@@ -64,12 +65,14 @@ class Place:
         await store.write(work)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty database of each kind that there is."""
+    """An empty database of each kind that there is, and of each way to it."""
     if request.param == "sqlite":
         return Place(f"sqlite:///{tmp_path / 'data.db'}")
-    return Place(databases.fresh(databases.named(tmp_path), App(resources=[])))
+    url = databases.fresh(databases.named(tmp_path), App(resources=[]))
+    port = databases.server().port
+    return Place(url if request.param == "postgresql" else url.replace(f":{port}/", f":{pooler(port)}/"))
 
 
 async def end_of(store: Store) -> str:

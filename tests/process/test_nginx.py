@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -14,7 +15,7 @@ from ramet.settings import Settings
 from tests.balancers import Balancer, balanced, origins, unused
 from tests.postgres import free_port
 from tests.process.certificates import self_signed
-from tests.process.harness import eventually
+from tests.process.harness import Connection, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 DIES = b""
@@ -110,6 +111,30 @@ def test_big_bodies_reach_no_instance(method: str) -> None:
         chunked = ask(nginx, method, content=iter([b"x" * 600, b"x" * 600]))
         assert chunked.status_code == 413
         assert len(origin.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "code"),
+    [
+        ("GET /a/%00 HTTP/1.1", 400, "bad_request"),
+        ("DELETE /%2e%2e/a HTTP/1.1", 400, "bad_request"),
+        ("GET nowhere HTTP/1.1", 400, "bad_request"),
+        ("TRACE / HTTP/1.1", 405, "method_not_allowed"),
+        ("GET /" + "a" * 20_000 + " HTTP/1.1", 414, "uri_too_long"),
+        ("GET / HTTP/1.1\r\nX-Large: " + "a" * 20_000, 431, "headers_too_large"),
+        ("GET /.nginx/problem_400 HTTP/1.1", 404, "not_found"),
+    ],
+)
+def test_what_nginx_cannot_read_is_told_as_the_application_would(line: str, status: int, code: str) -> None:
+    with origins(OK) as (origin,), balanced([origin.address]) as nginx:
+        with Connection(nginx.port) as connection:
+            connection.send(f"{line}\r\nHost: a\r\n\r\n".encode())
+            headers = {name.lower(): value for name, value in connection.head().items()}
+            document = json.loads(connection.file.read(int(headers["content-length"])))
+        assert (headers[""], headers["content-type"]) == (str(status), "application/problem+json")
+        assert (document["status"], document["code"]) == (status, code)
+        assert ("allow" in headers) == (status == 405)
+        assert origin.received == []
 
 
 def test_nobody_forges_where_a_request_comes_from() -> None:

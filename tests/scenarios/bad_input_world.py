@@ -42,7 +42,7 @@ from ramet.declare.fields.enumeration import Enumeration
 from ramet.declare.fields.reference import Reference
 from ramet.errors import ERRORS
 from ramet.interfaces.rest.routes import Routes, Target
-from tests import databases
+from tests import databases, instances
 
 PASSWORD = "correct horse battery"
 UNKNOWN = "01932c5e-7a4b-7c3d-9f21-5b8e0a6d4c17"
@@ -261,7 +261,7 @@ async def refuse_all(world: World, calls: Iterator[Call], *statuses: int, token:
 @asynccontextmanager
 async def in_process(folder: Path) -> AsyncIterator[World]:
     """The application in this process, over ASGI."""
-    application = App(resources=[Shelf, Book])
+    application = instances.application(resources=[Shelf, Book])
     database = databases.address(folder / "bad.db", [Shelf, Book])
     quick = {"password_memory": 8, "limits": False, "access_log": False, "log_level": "error", "body_limit": 200_000}
     application.configure(Settings.read({}, database_url=database, **quick))

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ramet import App, Resource, Settings
 from ramet.changes.change import Change
+from tests import instances
 from tests.databases import address
 
 START = 1_800_000_000_000_000
@@ -154,7 +155,7 @@ async def running(
 ) -> AsyncIterator[World]:
     """An application on the database at `path`. `more` are settings."""
     clock = clock or Clock()
-    app = App(resources=resources, clock=clock, parts=parts)
+    app = instances.application(resources=resources, clock=clock, parts=parts)
     given = {"password_memory": 8, "access_log": False, "log_level": "error", "limits": False, **more}
     app.configure(Settings.read({}, database_url=address(path, resources), **given))
     await app.startup()

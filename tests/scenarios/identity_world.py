@@ -12,6 +12,7 @@ import httpx
 from ramet import App, Resource, Settings, owner_only, role
 from ramet.interfaces.transport.lifespan import Lifespan
 from ramet.observe import SessionRevoked, SignInFailed
+from tests import instances
 from tests.databases import address
 
 PASSWORD = "correct horse battery"
@@ -88,6 +89,7 @@ class World:
 
     async def code(self, token: str, path: str = "/users/me") -> str:
         """How a request with an access token ends: `ok`, or the problem's code."""
+        await instances.told(self.app)
         answer = await self.ask("GET", path, token)
         return "ok" if answer.status_code == 200 else str(answer.json()["code"])
 
@@ -98,6 +100,7 @@ def settings_of(folder: Path, **changes: Any) -> Settings:
         "password_memory": 8,
         "limits": False,
         "log_level": "error",
+        "public_url": "https://app.test" if instances.TOPOLOGY else "",  # who is behind a proxy does not see it
     }
     return Settings.read({}, **{**base, **changes})
 
@@ -106,7 +109,7 @@ def settings_of(folder: Path, **changes: Any) -> Settings:
 async def running(folder: Path, clock: Clock | None = None, **changes: Any) -> AsyncIterator[World]:
     """An application on the file in `folder`, from start to stop."""
     clock = clock or Clock()
-    app = App(resources=[Note], clock=clock)
+    app = instances.application(resources=[Note], clock=clock)
     app.configure(settings_of(folder, **changes))
     lifespan = Lifespan(app)
     await lifespan.startup()

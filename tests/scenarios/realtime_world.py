@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from ramet import Access, App, Hidden, Ref, Resource, everyone, exists, me, owner_only, role, signed_in, that, this
 from ramet.testing import Client
-from tests import databases
+from tests import databases, instances
 
 SECRET = "s3cr3t"
 
@@ -73,7 +73,7 @@ RESOURCES = (Task, Page, Team, Member, Plan, Veiled, Notice)
 
 
 def make_app() -> App:
-    return App(resources=RESOURCES)
+    return instances.application(resources=RESOURCES)
 
 
 def running(folder: Path, **settings: Any) -> Client:

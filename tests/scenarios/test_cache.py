@@ -194,7 +194,7 @@ async def test_a_load_that_a_change_overtook_is_neither_joined_nor_kept(tmp_path
 
         store.read = slow
         before = asyncio.create_task(world.ask("GET", "/tasks"))
-        await inside.wait()
+        await asyncio.wait_for(inside.wait(), 10)
         store.read = read
         await world.create("/tasks", A, title="new")
         after = await world.ask("GET", "/tasks")

@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import instances
+
 from .identity_world import PAGE, PASSWORD, World, running
 
 ELSEWHERE = {"sec-fetch-site": "cross-site", "origin": "https://evil.test"}
@@ -131,6 +133,7 @@ async def test_signing_out_clears_the_cookies(world: World) -> None:
         assert [line.split("=")[0] for line in cleared] == ["__Host-ramet-access", "__Host-ramet-refresh"]
         assert all("Max-Age=0" in line for line in cleared)
         world.http.cookies.clear()
+        await instances.told(world.app)
         stale = await world.ask("GET", "/users/me", headers={"cookie": cookies})
         assert stale.json()["code"] == "unauthenticated"
         again = await world.ask("POST", "/auth/refresh", headers={**PAGE, "cookie": cookies})

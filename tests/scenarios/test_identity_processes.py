@@ -13,6 +13,7 @@ from ramet import App
 from ramet.errors import SettingsError
 from ramet.identity.sessions import Session
 from ramet.interfaces.transport.lifespan import Lifespan
+from tests import instances
 from tests.test_divergence import caught_up
 
 from ..conftest import Scale
@@ -25,7 +26,7 @@ WORKER = Path(__file__).with_name("identity_worker.py")
 async def until_loaded(world: World, number: int) -> None:
     """Waits until a process has loaded that many keys, which it does by itself once it has seen the change."""
     async with asyncio.timeout(10):
-        while len(world.app.identity.keys.rows) != number:
+        while any(len(app.identity.keys.rows) != number for app in instances.each(world.app)):
             await world.app.store.ping()
             await asyncio.sleep(0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ramet.identity.passwords import Passwords
 from ramet.identity.sessions import MOST, Session
 from ramet.identity.tokens import new_refresh_token, successor
 from ramet.identity.users import User
@@ -238,10 +239,10 @@ async def test_a_sign_in_is_decided_by_what_is_stored_when_it_ends(
     """The account changes while its password, which was right, is being checked."""
     await world.join()
     passwords, system = world.app.identity.passwords, world.app.as_system()
-    verify = passwords.verify
+    verify = Passwords.verify
 
-    async def verify_slowly(known: str | None, password: str) -> bool:
-        right = await verify(known, password)
+    async def verify_slowly(of: Passwords, known: str | None, password: str) -> bool:
+        right = await verify(of, known, password)
         (user,) = await system.list(User)
         if change == "deleted":
             await system.delete(user)
@@ -251,7 +252,7 @@ async def test_a_sign_in_is_decided_by_what_is_stored_when_it_ends(
             await system.update(user, password_hash=await passwords.hash(OTHER))
         return right
 
-    monkeypatch.setattr(passwords, "verify", verify_slowly)
+    monkeypatch.setattr(Passwords, "verify", verify_slowly)
     before = await system.count(Session)
     answer = await world.post("/auth/sign-in", email="ann@example.org", password=PASSWORD)
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")

@@ -7,9 +7,12 @@ from pathlib import Path
 from ramet import Access, Resource, everyone
 from ramet.changes.follower import Follower
 from ramet.interfaces.rest.entry import PREFIX
+from tests import instances
 from tests.scenarios.core_world import Answer, World, call, person, running
 
 A = person(1)
+KEPT = {"near", "shared"}
+"""Where an answer is from that nothing was read for."""
 
 
 class Page(Resource):
@@ -20,10 +23,11 @@ class Page(Resource):
 
 
 async def held(world: World) -> None:
-    """Lets an instance look at the log only when it is told to."""
-    await world.app.feed.stop()
-    if isinstance(world.app.feed, Follower):
-        await world.app.feed.poll()
+    """Lets instances look at the log only when they are told to, and the test show positions itself."""
+    instances.silent(world.app)
+    for app in instances.each(world.app):
+        await app.feed.stop()
+        await app.feed.catch_up()
 
 
 async def titles(world: World, **headers: str) -> tuple[str, list[str]]:
@@ -53,7 +57,9 @@ async def test_a_read_with_the_position_of_a_write_sees_it_on_any_instance(tmp_p
             assert reader.app.feed.sync()
             assert reader.app.feed.reached(position)
             assert (await titles(reader, ramet_position=position))[1] == expected
-            assert (await titles(reader, ramet_position=position)) == ("near", expected)
+            source, found = await titles(reader, ramet_position=position)
+            assert source in KEPT
+            assert found == expected
 
 
 async def test_a_position_that_nobody_gave_out_is_answered_from_the_database(tmp_path: Path) -> None:
@@ -65,7 +71,8 @@ async def test_a_position_that_nobody_gave_out_is_answered_from_the_database(tmp
         for wrong in (f"{incarnation}-{int(place) + 1_000_000}", f"zzzzzzzz-{place}", "x", "-", f"{incarnation}-"):
             source, found = await titles(world, ramet_position=wrong)
             assert (source == "near", found) == (False, ["a"]), wrong
-        assert await titles(world, ramet_position=f"{incarnation}-{place}") == ("near", ["a"])
+        for _ in range(3):
+            assert await titles(world, ramet_position=f"{incarnation}-{place}") == ("near", ["a"])
 
 
 async def test_a_browser_carries_the_position_of_its_last_change_as_a_cookie(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ ADDRESS_SHARE = 4
 """Many callers may share one address: nginx lets through so many times what one caller may ask for."""
 GUARDED = ("/api/v1/auth/sign-in", "/api/v1/auth/change-password")
 """Where passwords are guessed."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What some address takes: what nginx tells of a method that it refuses itself."""
 _UNSENT = frozenset({502, 504})
 _LOG = (
     ("time", '"$time_iso8601"'),
@@ -127,6 +129,8 @@ def _maps() -> Iterator[str]:
     yield from block("map $upstream_http_x_request_id $ramet_shown_id", ['"" $ramet_request_id;', 'default "";'])
     waits = [f'"{status}" 1;' for status in (429, 502, 503)]
     yield from block('map "$status$upstream_http_retry_after" $ramet_retry_after', [*waits, 'default "";'])
+    allowed = f'"405" "{", ".join(METHODS)}";'
+    yield from block('map "$status$upstream_http_allow" $ramet_allow', [allowed, 'default "";'])
 
 
 _SECURITY = (
@@ -249,6 +253,7 @@ def _headers(front: Front) -> Iterator[str]:
     yield "add_header X-Frame-Options $ramet_frames always;"
     yield "add_header X-Request-Id $ramet_shown_id always;"
     yield "add_header Retry-After $ramet_retry_after always;"
+    yield "add_header Allow $ramet_allow always;"
     if front.tls:
         yield 'add_header Strict-Transport-Security "max-age=63072000" always;'
 

@@ -11,13 +11,18 @@ from ramet.errors import ERRORS, Problem
 ANSWERS: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", ""),
     404: ("not_found", ""),
+    405: ("method_not_allowed", "Nobody takes this method."),
     413: ("body_too_large", ""),
     414: ("uri_too_long", ""),
     429: ("rate_limited", ""),
+    494: ("headers_too_large", ""),
     502: ("no_answer", ""),
     504: ("no_answer", "The instance that was asked did not answer in time."),
 }
 """The code, and a sentence where the code's own does not fit, by the status that nginx comes to."""
+PLACE = "/.nginx/problem_"
+"""Where the documents are, for nginx alone. A named location would do but for requests without an address: what nginx
+could not read has none, and is then answered with 500."""
 
 
 def error_pages(but: frozenset[int] = frozenset()) -> Iterator[str]:
@@ -25,7 +30,7 @@ def error_pages(but: frozenset[int] = frozenset()) -> Iterator[str]:
     for status, (code, _) in ANSWERS.items():
         if status in but:
             continue
-        yield f"error_page {status} ={ERRORS[code].status} @problem_{status};"
+        yield f"error_page {status} ={ERRORS[code].status} {PLACE}{status};"
 
 
 def locations() -> Iterator[str]:
@@ -33,7 +38,8 @@ def locations() -> Iterator[str]:
     for status, (code, detail) in ANSWERS.items():
         document = msgspec.json.encode(Problem(code, detail).as_document()).decode()
         text = document.replace("\\", "\\\\").replace("'", "\\'")
-        yield f"location @problem_{status} {{"
+        yield f"location = {PLACE}{status} {{"
+        yield "    internal;"
         yield "    default_type application/problem+json;"
         yield f"    return {ERRORS[code].status} '{text}';"
         yield "}"
