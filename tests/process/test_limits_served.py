@@ -81,6 +81,7 @@ class Caller:
         )
 
 
+@pytest.mark.soak
 async def test_with_redis_no_window_holds_more_and_nearly_all_is_usable(
     database: str, redis: Server, tmp_path: Path, scale: Scale, record_property: Callable[[str, object], None]
 ) -> None:
@@ -97,6 +98,7 @@ async def test_with_redis_no_window_holds_more_and_nearly_all_is_usable(
         assert len(caller.admitted) >= 0.95 * usable
 
 
+@pytest.mark.soak
 async def test_without_redis_no_window_holds_more(
     database: str, tmp_path: Path, scale: Scale, record_property: Callable[[str, object], None]
 ) -> None:
