@@ -20,7 +20,6 @@ run: $(run_ready)  ## Serve the PrimeTrade example with demo data at http://127.
 test: $(dev_ready)  ## Every test, the long ones in their short form.
 	scripts/system-packages test
 	$(bin)/python -m pytest $(ARGS)
-	RAMET_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/scenarios $(ARGS)
 	RAMET_TEST_TOPOLOGY=instances $(bin)/python -m pytest tests/scenarios -m "not soak" $(ARGS)
 	RAMET_TEST_TOPOLOGY=pgbouncer $(bin)/python -m pytest $(core) -m "not soak" $(ARGS)
 	RAMET_TEST_TOPOLOGY=without-redis $(bin)/python -m pytest $(core) -m "not soak" $(ARGS)
@@ -38,6 +37,7 @@ bench: $(dev_ready)  ## Measure against the budgets; fails when a ratio is below
 soak: $(dev_ready)  ## The long tests with their full counts.
 	scripts/system-packages test
 	$(bin)/python -m pytest -m soak --soak $(ARGS)
+	RAMET_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/scenarios $(ARGS)
 	for topology in $(topologies); do \
 		RAMET_TEST_TOPOLOGY=$$topology $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \
 		RAMET_TEST_TOPOLOGY=$$topology RAMET_TEST_NEEDED=1 $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \

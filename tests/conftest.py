@@ -8,7 +8,7 @@ from typing import Protocol
 import hypothesis
 import pytest
 
-from tests import instances
+from tests import instances, mutants
 from tests.redis import Server
 from tests.test_divergence import NEEDED, alone, left_out
 
@@ -20,6 +20,11 @@ class Scale(Protocol):
     """Chooses a count: `short` in `make test`, `full` in `make soak`."""
 
     def __call__(self, *, short: int, full: int) -> int: ...
+
+
+def pytest_configure() -> None:
+    """Switches a safeguard off, where a test of the tests says so."""
+    mutants.switch_off()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -88,14 +88,18 @@ class Load:
 
 
 class Follower:
-    """A WebSocket that comes back with the id of the last event when its connection ends. `seen` are keys."""
+    """A WebSocket that comes back with the id of the last event when its connection ends, on any of the ports.
 
-    def __init__(self, port: int, query: str) -> None:
+    `seen` are the keys of records that were created, `ids` those of the events that told of each.
+    """
+
+    def __init__(self, port: int | Sequence[int], query: str) -> None:
         self.seen: set[str] = set()
+        self.ids: defaultdict[str, list[str]] = defaultdict(list)
         self.reloads = 0
         self.connections = 0
         self.ready = asyncio.Event()
-        self._url = f"ws://127.0.0.1:{port}/api/v1/live"
+        self._ports = [port] if isinstance(port, int) else port
         self._query = query
         self._last = ""
         self._task = asyncio.create_task(self._run())
@@ -107,8 +111,9 @@ class Follower:
     async def _run(self) -> None:
         while True:
             wait = random.uniform(0.1, 1.0)
+            url = f"ws://127.0.0.1:{random.choice(self._ports)}/api/v1/live"
             try:
-                async with connect(self._url, open_timeout=DEADLINE, close_timeout=1, proxy=None) as socket:
+                async with connect(url, open_timeout=DEADLINE, close_timeout=1, proxy=None) as socket:
                     self.connections += 1
                     asking: dict[str, Any] = {"type": "subscribe", "subscription": "s", "query": self._query}
                     if self._last:
@@ -128,4 +133,6 @@ class Follower:
         elif kind == "reload":
             self.reloads += 1
         elif kind == "created":
-            self.seen.add(message["record"]["key"])
+            key = message["record"]["key"]
+            self.seen.add(key)
+            self.ids[key].append(message["id"])

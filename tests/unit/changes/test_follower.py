@@ -237,6 +237,16 @@ async def test_a_hint_makes_a_look_come_at_once_and_own_commits_hint_others() ->
     await feed.stop()
 
 
+async def test_without_any_hint_a_look_comes_after_the_interval() -> None:
+    """Whoever should have hinted may have been killed, or the hint may have been lost."""
+    server = Server()
+    feed, copy, _ = await following(server)
+    feed.follow(0.001)
+    server.commit(server.begin())
+    await until(lambda: copy.seen == [1])
+    await feed.stop()
+
+
 async def test_a_log_that_cannot_be_read_is_tried_again_and_told_of_once() -> None:
     server = Server()
     feed, copy, _ = await following(server)
