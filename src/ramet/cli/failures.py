@@ -8,8 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from ramet.data.migrations.failures import MigrationError
-from ramet.data.moving import MoveError
+from ramet.data.migrations.failures import MigrationError, MoveError
 from ramet.errors import DeclarationError, Problem, SettingsError
 
 REFUSED = 1

@@ -16,6 +16,7 @@ from sqlalchemy import Table
 from ramet.data.engine import Engine
 from ramet.data.engines import engine_for, engine_part
 from ramet.data.fingerprint import AWAITED, FINGERPRINT, KINDS, MOVE
+from ramet.data.migrations.failures import MoveError
 from ramet.data.schema import ROW, Schema
 from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.declare.fields.base import Field
@@ -29,10 +30,6 @@ STAYS = ("incarnation", FINGERPRINT, KINDS, AWAITED, MOVE)
 """Facts that are a database's own. Places in a log mean nothing in another one's, so its name is not taken along."""
 _encode = msgspec.msgpack.Encoder().encode
 Row = Sequence[Any]
-
-
-class MoveError(Exception):
-    """A move was refused or has failed; the message says why and what to do."""
 
 
 class Part(NamedTuple):

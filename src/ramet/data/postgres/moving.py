@@ -10,7 +10,8 @@ import psycopg
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from ramet.data.fingerprint import FINGERPRINT, MOVE, fingerprint
-from ramet.data.moving import BATCH_ROWS, MoveError, Part, Progress, Row
+from ramet.data.migrations.failures import MoveError
+from ramet.data.moving import BATCH_ROWS, Part, Progress, Row
 from ramet.data.postgres.bootstrap import read_fact, reason, schema_statements, write_fact
 from ramet.data.postgres.connection import address
 from ramet.data.postgres.dbapi import LOCK

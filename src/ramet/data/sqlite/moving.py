@@ -12,7 +12,8 @@ from typing import Any
 import apsw
 
 from ramet.data.fingerprint import FINGERPRINT, fingerprint
-from ramet.data.moving import MoveError, Part, Row
+from ramet.data.migrations.failures import MoveError
+from ramet.data.moving import Part, Row
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import read_fact, schema_statements
 from ramet.data.sqlite.connection import database_path, open_connection
