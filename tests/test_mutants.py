@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,19 +18,34 @@ GUARANTEES = ROOT / "docs" / "explanation" / "guarantees.md"
 DEADLINE = 240
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name.replace(" ", "-") for mutant in MUTANTS])
-def test_a_safeguard_that_is_switched_off_is_missed(mutant: Mutant) -> None:
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> dict[str, Future[subprocess.CompletedProcess[str]]]:
+    """The test of each chosen mutant, run with it; as many at one time as there are cores."""
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    chosen = [item.callspec.params["mutant"] for item in items]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return {mutant.name: pool.submit(run, mutant) for mutant in chosen}
+
+
+def run(mutant: Mutant) -> subprocess.CompletedProcess[str]:
+    """The one test that is to fail."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("RAMET_", "PYTEST_"))}
-    chosen = {SWITCH: mutant.name, "RAMET_TEST_DATABASE": mutant.engine}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=line", mutant.caught_by],
         cwd=ROOT,
-        env={**plain, **chosen},
+        env={**plain, SWITCH: mutant.name, "RAMET_TEST_DATABASE": mutant.engine},
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
     )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name.replace(" ", "-") for mutant in MUTANTS])
+def test_a_safeguard_that_is_switched_off_is_missed(
+    mutant: Mutant, runs: dict[str, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    done = runs[mutant.name].result()
     assert (done.returncode, "1 failed" in done.stdout, "error" in done.stdout.splitlines()[-1]) == (1, True, False), (
         f"{mutant.name}: {mutant.caught_by} does not need this safeguard:\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}"
     )

@@ -225,8 +225,8 @@ async def test_hooks_go_on_after_the_change_that_they_had_come_to(source: str, t
 async def test_a_move_that_is_killed_goes_on_and_comes_to_the_same(
     server: Server, source: str, target: str, tmp_path: Path, scale: Scale
 ) -> None:
-    kills = scale(short=3, full=40)
-    fill(source, scale(short=60_000, full=400_000))
+    kills = scale(short=2, full=40)
+    fill(source, scale(short=30_000, full=400_000))
     database = target.rpartition("/")[2]
     name = f"{database}_whole"
     server.sql(f"CREATE DATABASE {name}")
