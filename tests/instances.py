@@ -74,10 +74,24 @@ def each(app: App) -> list[App]:
 
 
 async def told(app: App) -> None:
-    """Lets the other instances learn what one of them has committed: they do within a follow interval."""
+    """Lets the other instances learn what one of them has committed, and the replica: they do within a moment."""
     if isinstance(app, Balanced) and len(app.instances) > 1:
         for one in app.instances:
             await one.feed.catch_up()
+    await replayed(app)
+
+
+async def replayed(app: App) -> None:
+    """Waits until the replica has what is committed, for clients that show no position of it."""
+    if not isinstance(app, Balanced):
+        return
+    store: Any = app.store
+    [[place]] = await store._pool.read("SELECT pg_current_wal_flush_lsn()::text", ())
+    deadline = time.monotonic() + PATIENCE
+    for one in store.replicas.all:
+        while not (await one.pool.read("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", (place,)))[0][0]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(COPIED)  # waits: for the replica, at most PATIENCE
 
 
 def silent(app: App) -> None:

@@ -117,6 +117,8 @@ async def caught_up(*apps: App) -> None:
     for one in [one for app in apps for one in instances.each(app)]:
         if isinstance(one.feed, Follower):
             await one.feed.poll()
+    for app in apps:
+        await instances.replayed(app)
 
 
 async def missed(app: App) -> None:
