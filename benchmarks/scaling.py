@@ -28,33 +28,44 @@ WARM_UP = 1.0
 WRITES = 20
 """One request of so many creates a record in the second work."""
 MIXES = ("records", f"records, one of {WRITES} a create")
+ORDER = (INSTANCES[0], *(count for more in INSTANCES[1:] for count in (more, INSTANCES[0])))
+"""How many instances are asked one after the other in each round: before and after each number of them it is one."""
 
 
 @dataclass(slots=True)
 class Scaling:
-    """Rounds by the number of instances for each mix of requests; `how` says what held them to their share."""
+    """Rounds, each in `ORDER`, for each mix of requests; `how` says what held the instances to their share."""
 
     how: str = ""
-    rounds: dict[str, dict[int, list[Result]]] = field(default_factory=dict)
+    rounds: dict[str, list[list[Result]]] = field(default_factory=dict)
 
     def rates(self, mix: str) -> dict[int, float]:
         """Medians, in requests a second."""
-        return {count: median(result.rate for result in found) for count, found in self.rounds[mix].items()}
+        return {count: median(result.rate for result in found) for count, found in self._by_count(mix).items()}
 
     def linear(self, mix: str) -> dict[int, float]:
-        """Each rate as a share of as many times that of one instance: the median of what each round says."""
-        rounds = self.rounds[mix]
-        return {
-            count: median(result.rate / (count * one.rate) for result, one in zip(found, rounds[1], strict=True))
-            for count, found in rounds.items()
-        }
+        """Each rate as a share of as many times that of one instance just before and after: the median of the rounds.
+
+        What instances took beyond their share of the processor is taken off: the scheduler does not hold all alike.
+        """
+        found: dict[int, list[float]] = {INSTANCES[0]: [1.0]}
+        for results in self.rounds[mix]:
+            held = [result.rate / max(1.0, _used(result, count)) for result, count in zip(results, ORDER, strict=True)]
+            for place in range(1, len(ORDER), 2):
+                one = (held[place - 1] + held[place + 1]) / 2
+                found.setdefault(ORDER[place], []).append(held[place] / (ORDER[place] * one))
+        return {count: median(shares) for count, shares in found.items()}
 
     def used(self, mix: str) -> dict[int, float]:
         """What the instances took of the processor time they might have: near 1 where nothing else holds them up."""
-        return {
-            count: median(result.busy / result.seconds / count / PART for result in found)
-            for count, found in self.rounds[mix].items()
-        }
+        return {count: median(_used(result, count) for result in found) for count, found in self._by_count(mix).items()}
+
+    def _by_count(self, mix: str) -> dict[int, list[Result]]:
+        found: dict[int, list[Result]] = {count: [] for count in INSTANCES}
+        for results in self.rounds[mix]:
+            for count, result in zip(ORDER, results, strict=True):
+                found[count].append(result)
+        return found
 
     def table(self) -> Sequence[Sequence[str]]:
         head = (f"instances of {PART:g} core ({self.how})", *(f"{count}" for count in INSTANCES), "budget")
@@ -77,10 +88,13 @@ class Scaling:
 
     def document(self) -> dict[str, Any]:
         found = {
-            mix: {count: [one.rate for one in results] for count, results in rounds.items()}
+            mix: [
+                [{"instances": count, "rate": result.rate, "used": _used(result, count)} for count, result in pairs]
+                for pairs in (list(zip(ORDER, results, strict=True)) for results in rounds)
+            ]
             for mix, rounds in self.rounds.items()
         }
-        return {"how": self.how, "part": PART, "budget": SCALE_BUDGET, "rates": found}
+        return {"how": self.how, "part": PART, "budget": SCALE_BUDGET, "rounds": found}
 
     def drawing(self) -> str:
         """The plot of the first mix, as SVG."""
@@ -127,17 +141,24 @@ def _rounds(
     servers: Sequence[Server],
     fronts: dict[int, Server],
     requests: Sequence[Request],
-) -> dict[int, list[Result]]:
-    found: dict[int, list[Result]] = {count: [] for count in fronts}
+) -> list[list[Result]]:
+    found: list[list[Result]] = []
     for turn in range(-1, effort.rounds):
-        for count, front in fronts.items():
+        results = []
+        for count in ORDER:
             seconds = effort.seconds if turn >= 0 else effort.warm_up
             before = sum(server.busy() for server in servers[:count])
-            result = _load(directory, cores, front, count * CONNECTIONS, requests, seconds)
+            result = _load(directory, cores, fronts[count], count * CONNECTIONS, requests, seconds)
             busy = sum(server.busy() for server in servers[:count]) - before
-            if turn >= 0:
-                found[count].append(replace(result, busy=busy))
+            results.append(replace(result, busy=busy))
+        if turn >= 0:
+            found.append(results)
     return found
+
+
+def _used(result: Result, count: int) -> float:
+    """What so many instances took of the processor time that is their share."""
+    return result.busy / result.seconds / count / PART
 
 
 def _load(

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.load import Result
 from benchmarks.plot import plot
-from benchmarks.scaling import MIXES, Scaling
+from benchmarks.scaling import MIXES, ORDER, Scaling
 from benchmarks.servers import TICKS
 from benchmarks.share import LegacyGroup, Share, Turns, UnifiedGroup, hold
 from benchmarks.works import INSTANCES, PART
@@ -30,11 +30,26 @@ def answered(rate: float, busy: float = 0.1) -> Result:
 
 def scaling(*per_instance: float) -> Scaling:
     """Three rounds in which the rate of one instance differs, but not what more of them are as its multiples."""
-    rounds = {
-        count: [answered(one * count * share, PART * count) for one in (1000, 2000, 500)]
-        for count, share in zip(INSTANCES, per_instance, strict=True)
-    }
+    shares = dict(zip(INSTANCES, per_instance, strict=True))
+    rounds = [[answered(one * count * shares[count], PART * count) for count in ORDER] for one in (1000, 2000, 500)]
     return Scaling("control group", {MIXES[0]: rounds})
+
+
+def test_more_instances_are_compared_with_one_at_the_same_time_and_with_what_it_may_use() -> None:
+    """A machine that gets slower all the time, and one instance that was let have twice its share."""
+    speeds = [1000 - 50 * place for place in range(len(ORDER))]
+    even = [answered(count * speed, PART * count) for count, speed in zip(ORDER, speeds, strict=True)]
+    greedy = [
+        answered(count * speed * (2 if count == 1 else 1), PART * count * (2 if count == 1 else 1))
+        for count, speed in zip(ORDER, speeds, strict=True)
+    ]
+    idle = [
+        answered(count * speed / (1 if count == 1 else 2), PART * count / (1 if count == 1 else 2))
+        for count, speed in zip(ORDER, speeds, strict=True)
+    ]
+    for rounds, expected in ((even, 1.0), (greedy, 1.0), (idle, 0.5)):
+        found = Scaling("control group", {MIXES[0]: [rounds]}).linear(MIXES[0])
+        assert found == {count: pytest.approx(1.0 if count == 1 else expected) for count in INSTANCES}
 
 
 def test_less_than_nine_tenths_of_linear_is_a_miss_and_nine_tenths_are_not() -> None:
