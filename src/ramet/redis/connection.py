@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from ramet.errors import SettingsError
 from ramet.observe import Lifecycle, Observer
@@ -30,6 +30,9 @@ FAILURES = 2
 PROBE_PAUSE = 0.5
 PROBE_TIMEOUT = 1.0
 """Seconds between two probes of what is gone, and that one may take: no request waits for it."""
+PROBED = b"ramet:probe"
+UNWRITABLE = ("MISCONF", "NOREPLICAS")
+"""How a server begins to say that it takes no writes, where the driver has no error for it."""
 SILENCE = 15.0
 """Seconds of silence on a subscription after which its connection is looked at."""
 
@@ -124,30 +127,34 @@ class Connection:
 
     def _fail(self, error: Exception) -> None:
         self.failed += 1
-        # What is no error of a server is one of the map of a cluster, which is made anew only when it is gone.
-        self._failures += 1 if isinstance(error, RedisError | OSError) else FAILURES
+        # What is no error of a server is one of the map of a cluster, which is made anew only when it is gone. One that
+        # takes no writes goes on to answer reads between them.
+        self._failures += 1 if isinstance(error, RedisError | OSError) and not _unwritable(error) else FAILURES
         if self._failures >= FAILURES and not self._gone.is_set():
             self._gone.set()
-            self.trouble = f"It does not answer ({_sentence(error)})."
-            self._observer.emit(Lifecycle("redis", f"does not answer, and is left out: {_sentence(error)}"))
+            self.trouble = f"It {_fault(error)} ({_sentence(error)})."
+            self._observer.emit(Lifecycle("redis", f"{_fault(error)}, and is left out: {_sentence(error)}"))
 
     async def _watch(self) -> None:
         while True:
             await self._gone.wait()
             try:
-                if self._clustered:  # it would not look by itself who serves what it has found nobody for
-                    async with asyncio.timeout(PROBE_TIMEOUT):
+                async with asyncio.timeout(PROBE_TIMEOUT):
+                    if self._clustered:  # it would not look by itself who serves what it has found nobody for
                         await self._client.aclose()
+                    else:  # the name may stand for another server by now
+                        await self._client.connection_pool.disconnect(inuse_connections=False)
                 await self._probe()
             except Exception:
                 await asyncio.sleep(PROBE_PAUSE)
 
     async def _probe(self) -> None:
+        """Writes: one that can only be read, a replica or one that is full, is of no use."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
-                await self._client.ping()
+                await self._client.set(PROBED, b"", px=1_000)
         except Exception as error:
-            self.trouble = f"It does not answer ({_sentence(error)})."
+            self.trouble = f"It {_fault(error)} ({_sentence(error)})."
             raise Unreachable(_sentence(error)) from error
         self._failures = 0
         self._gone.clear()
@@ -218,6 +225,16 @@ def _forget(answer: Awaitable[Any]) -> None:
     close = getattr(answer, "close", None)
     if close is not None:
         close()
+
+
+def _unwritable(error: Exception) -> bool:
+    """Whether the server takes no writes at all."""
+    return isinstance(error, ReadOnlyError | OutOfMemoryError) or str(error).startswith(UNWRITABLE)
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with it, as the rest of a sentence."""
+    return "refuses what it is asked" if isinstance(error, ResponseError) else "does not answer"
 
 
 def _sentence(error: BaseException) -> str:

@@ -129,6 +129,57 @@ async def test_what_does_not_answer_is_given_up_and_found_again(redis: Server) -
         assert [detail.split(",")[0] for detail in told] == ["answers", "does not answer", "answers"]
 
 
+@pytest.mark.parametrize(
+    ("breaks", "mends", "why"),
+    [
+        (b"REPLICAOF 127.0.0.1 1", b"REPLICAOF NO ONE", "ReadOnlyError"),
+        (b"CONFIG SET maxmemory 1", b"CONFIG SET maxmemory 0", "OutOfMemoryError"),
+        (b"CONFIG SET min-replicas-to-write 1", b"CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
+    ],
+    ids=["replica", "full", "alone"],
+)
+async def test_one_that_takes_no_writes_is_left_out_until_it_does(
+    redis: Server, breaks: bytes, mends: bytes, why: str
+) -> None:
+    told: list[str] = []
+    observer = Observer()
+    observer.subscribe(Lifecycle, lambda event: told.append(event.detail))
+    async with connected(redis.url, observer=observer) as connection:
+        await connection.put(b"a", b"1", 60)
+        before = await clients(redis)
+        await order(redis, breaks)
+        try:
+            with pytest.raises(Unreachable):
+                await connection.put(b"a", b"2", 60)
+            assert not connection.available
+            assert why in connection.trouble
+            assert connection.trouble.startswith("It refuses")
+            await asyncio.sleep(3 * PROBE_PAUSE)  # waits: for probes that must not find it well
+            assert not connection.available
+            assert before.isdisjoint(await clients(redis))  # what its name stands for is looked up again
+        finally:
+            await order(redis, mends)
+        await until(lambda: connection.available)
+        await connection.put(b"a", b"3", 60)
+        assert [detail.split(",")[0] for detail in told] == ["answers", "refuses what it is asked", "answers"]
+
+
+async def order(server: Server, command: bytes) -> bytes:
+    """What a server says to one command on a connection of its own."""
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    try:
+        writer.write(command + b"\r\nQUIT\r\n")
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+async def clients(server: Server) -> set[bytes]:
+    """The connections that others have to a server."""
+    lines = (await order(server, b"CLIENT LIST")).splitlines()
+    return {line.split()[0] for line in lines if line.startswith(b"id=") and b"cmd=client" not in line}
+
+
 async def test_one_that_starts_later_is_found_and_subscriptions_come_back() -> None:
     server = Server()
     try:
