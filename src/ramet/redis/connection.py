@@ -17,7 +17,14 @@ from urllib.parse import urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from ramet.errors import SettingsError
 from ramet.observe import Lifecycle, Observer
@@ -30,7 +37,7 @@ FAILURES = 2
 PROBE_PAUSE = 0.5
 PROBE_TIMEOUT = 1.0
 """Seconds between two probes of what is gone, and that one may take: no request waits for it."""
-PROBED = b"ramet:probe"
+PROBE, PROBED = "return redis.call('SET', KEYS[1], '', 'PX', 1000)", b"ramet:probe"
 UNWRITABLE = ("MISCONF", "NOREPLICAS")
 """How a server begins to say that it takes no writes, where the driver has no error for it."""
 SILENCE = 15.0
@@ -149,10 +156,10 @@ class Connection:
                 await asyncio.sleep(PROBE_PAUSE)
 
     async def _probe(self) -> None:
-        """Writes: one that can only be read, a replica or one that is full, is of no use."""
+        """Writes by a script: one that allows only a part of that, a replica or one that is full, is of no use."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
-                await self._client.set(PROBED, b"", px=1_000)
+                await self._client.eval(PROBE, 1, PROBED)
         except Exception as error:
             self.trouble = f"It {_fault(error)} ({_sentence(error)})."
             raise Unreachable(_sentence(error)) from error
@@ -228,8 +235,8 @@ def _forget(answer: Awaitable[Any]) -> None:
 
 
 def _unwritable(error: Exception) -> bool:
-    """Whether the server takes no writes at all."""
-    return isinstance(error, ReadOnlyError | OutOfMemoryError) or str(error).startswith(UNWRITABLE)
+    """Whether the server takes no writes at all, or not ours."""
+    return isinstance(error, ReadOnlyError | OutOfMemoryError | NoPermissionError) or str(error).startswith(UNWRITABLE)
 
 
 def _fault(error: Exception) -> str:

@@ -135,8 +135,9 @@ async def test_what_does_not_answer_is_given_up_and_found_again(redis: Server) -
         (b"REPLICAOF 127.0.0.1 1", b"REPLICAOF NO ONE", "ReadOnlyError"),
         (b"CONFIG SET maxmemory 1", b"CONFIG SET maxmemory 0", "OutOfMemoryError"),
         (b"CONFIG SET min-replicas-to-write 1", b"CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
+        (b"ACL SETUSER default -@scripting -set", b"ACL SETUSER default +@all", "NoPermissionError"),
     ],
-    ids=["replica", "full", "alone"],
+    ids=["replica", "full", "alone", "not allowed"],
 )
 async def test_one_that_takes_no_writes_is_left_out_until_it_does(
     redis: Server, breaks: bytes, mends: bytes, why: str
