@@ -79,6 +79,7 @@ async def test_a_write_in_one_process_is_never_followed_by_a_stale_read_in_anoth
         await two.app.identity.rotate_keys()
         task = await one.create("/tasks", A, title="0")
         path = f"/tasks/{task['id']}"
+        await caught_up(two.app)
         for number in range(1, 30):
             writer, reader = (one, two) if number % 2 else (two, one)
             assert f'"title":"{number - 1}"'.encode() in (await kept(reader, path))[1]
