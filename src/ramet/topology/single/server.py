@@ -40,6 +40,9 @@ HEADER_BUFFER = 65_536
 QUIET = 5.0
 """Seconds a stopping process waits for connections on which nothing is being handled any more."""
 
+YOUNG = 20_000
+"""New objects after which Python looks for cycles among them: more than requests in flight hold."""
+
 _RESERVED_FILES = 256  # descriptors for databases, logs and outgoing connections
 _LOGGING = {"incremental": True, "formatters": {}, "handlers": {}, "loggers": {}}  # granian's default resets logging
 
@@ -115,6 +118,7 @@ class _Process:
 
     async def _serve(self, stop: asyncio.Future[Any]) -> None:
         gc.collect()
+        gc.set_threshold(YOUNG)
         gc.freeze()  # what lives as long as the process is not searched for garbage again and again
         url = url_of(self._listener)
         open_up(self._listener)
