@@ -65,6 +65,7 @@ ONE_ENGINE: Mapping[str, str] = {
     "outage.py": "an embedded database is down with its process",
     "pool.py": "an embedded database has no connections to share out",
     "replicas.py": "an embedded database has none",
+    "units.py": "processes of an embedded database count limits in the memory of their machine",
     "wal_index.py": "a database server tells of commits itself",
 }
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from ramet.app import App
+from ramet.data.postgres.pool import Pool
+from ramet.data.postgres.units import CLOCK, PostgresUnits
 from ramet.limits.counters import Counter, Counters, InstanceCounters, Instances, LocalCounters
-from ramet.limits.leases import Unleased
+from ramet.limits.leases import LeasedCounter, Unleased
 from ramet.limits.policy import Decision, Policy
 from ramet.observe import Observer
 from ramet.redis.connection import Connection
+from tests import databases
 
 SECOND = 1_000_000_000
 START = 10**15
@@ -51,6 +55,22 @@ class Timed:
         return await self._connection.run(timed, keys, arguments)
 
 
+class TimedUnits(PostgresUnits):
+    """Counters in a real database, whose server is told the time."""
+
+    def __init__(self, pool: Pool, time: Time) -> None:
+        super().__init__(pool)
+        self._time = time
+
+    @property
+    def clock(self) -> str:
+        return f"{self._time.now // 1_000}::bigint"
+
+    @clock.setter
+    def clock(self, clock: str) -> None:
+        assert clock == CLOCK
+
+
 class Bench:
     """Counters of one kind and their time. `take` asks elsewhere first where that must be."""
 
@@ -67,7 +87,7 @@ class Bench:
             return counter.take(subject, cost, now)
 
 
-@pytest.fixture(params=["memory", "shared", "instances", "redis"])
+@pytest.fixture(params=["memory", "shared", "instances", "redis", "database"])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Counters of each kind that there is."""
     time = Time()
@@ -83,8 +103,24 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             yield Bench(InstanceCounters(local, Instances(Timed(connection, time), Nobody(), "log", time), "one"), time)
         finally:
             await connection.stop()
+    elif request.param == "database":
+        name = databases.named(tmp_path)
+        url = databases.fresh(name, App(resources=[]))
+        pool = Pool(url, size=2, wait=60, limit=60, opened=lambda link: None)
+        try:
+            units = TimedUnits(pool, time)
+            yield Bench(Strict(local, Instances(None, Nobody(), "log", time, units), "one"), time)
+        finally:
+            await pool.close()
     else:
         yield Bench(local, time)
+
+
+class Strict(InstanceCounters):
+    """All of whose counters are strict, as those of signing in are."""
+
+    def open(self, policy: Policy, *, strict: bool = False) -> LeasedCounter:
+        return super().open(policy, strict=True)
 
 
 @pytest.fixture

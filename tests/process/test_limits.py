@@ -108,6 +108,18 @@ async def test_without_redis_the_limit_is_divided_by_the_instances_that_live(dat
         assert caller.statuses == {200, 429}
 
 
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_signing_in_is_limited_to_the_unit_whatever_redis_does(
+    database: str, redis: Server, with_redis: bool
+) -> None:
+    given = {"redis_url": redis.url} if with_redis else {}
+    async with fleet(database, 4, limit_sign_in="6/60", **given) as worlds:
+        body = {"email": "ann@example.org", "password": "a wrong but long one"}
+        answers = [await world.ask("POST", "/auth/sign-in", STRANGER, body, allow_failure=True) for world in 3 * worlds]
+        assert [answer.status for answer in answers] == [401] * 6 + [429] * 6
+        assert "limit:sign_in" not in redis.command("keys", "*")
+
+
 async def test_one_that_is_gone_is_counted_no_more(database: str) -> None:
     async with fleet(database, 2) as worlds:
         store = worlds[0].app.store

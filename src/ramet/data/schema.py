@@ -24,6 +24,7 @@ class Schema:
         self.followers = _followers(self.metadata)
         self.outbox = _outbox(self.metadata)
         self.facts = _facts(self.metadata)
+        self.limits = _limits(self.metadata)
         self.tables = {info.name: _table(self.metadata, info, catalog, engine) for info in catalog}
 
     @property
@@ -150,3 +151,15 @@ def _outbox(metadata: MetaData) -> Table:
 def _facts(metadata: MetaData) -> Table:
     """What all processes must agree on: the root secret, the signing keys, the log's incarnation."""
     return Table("ramet_facts", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+
+
+def _limits(metadata: MetaData) -> Table:
+    """Units of limits that instances count together: how many in which part of the window. In use on servers only."""
+    return Table(
+        "ramet_limits",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("expires", BigInteger, nullable=False),
+        Column("cells", Text, nullable=False),
+        Index("ix_ramet_limits_expires", "expires"),
+    )

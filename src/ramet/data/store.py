@@ -78,6 +78,36 @@ class Transaction(Protocol):
         """The place of the newest row this transaction has logged; None when it logged nothing."""
 
 
+class Counted(NamedTuple):
+    """What a counter of `Units` says: the units granted and those free after that, the microseconds until its cell ends
+    and until more may be free, and the cell's number."""
+
+    granted: int
+    free: int
+    left: int
+    reset: int
+    cell: int
+
+
+class Units(Protocol):
+    """Counters in a database that all instances share, each of a window of `cells` of so many microseconds.
+
+    All raise Problem when the database does not answer.
+    """
+
+    async def take(self, name: str, quota: int, length: int, cells: int, cost: int, owed: int, used: int) -> Counted:
+        """Counts `owed` units in any case, and `cost` more if they are free within `quota`.
+
+        `used` is all that the asker has used, which counts where nothing is known.
+        """
+
+    async def give(self, name: str, cell: int, count: int) -> None:
+        """Takes back units that were counted in a cell."""
+
+    async def tidy(self) -> None:
+        """Forgets what no window holds any more."""
+
+
 class Store(Protocol):
     """One database. `changes` is where its log is read."""
 
@@ -158,6 +188,10 @@ class Store(Protocol):
 
     async def fact(self, name: str, make: Callable[[], str]) -> str:
         """What all processes on this database agree on under a name; kept from `make` by the first that asks."""
+
+    @property
+    def units(self) -> Units | None:
+        """Counters that instances share; None where there is only one."""
 
     async def present(self, name: str) -> int:
         """Gives a sign of life of an instance, and tells how many have given one lately, itself among them."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ramet.errors import Problem
-from ramet.limits.leases import LeasedCounter, Scripts
+from ramet.limits.leases import LeasedCounter
+from ramet.limits.places import Listed, Place, Scripted, Scripts, Units
 from ramet.limits.policy import Decision, Policy
 from ramet.limits.storage import anonymous, shared
 from ramet.limits.table import SharedTable, Table
@@ -79,15 +80,16 @@ class Present(Protocol):
 
 
 class Instances(NamedTuple):
-    """What instances have in common: a place for counters, if there is one, and a place to see each other.
+    """What instances have in common: places for counters, where there are any, and a place to see each other.
 
-    `clock_ns` is monotonic, and that of the limiter.
+    `clock_ns` is monotonic, and that of the limiter. `units` are for strict counters, `scripts` for the others.
     """
 
     scripts: Scripts | None
     store: Present
     namespace: str
     clock_ns: Callable[[], int]
+    units: Units | None = None
 
 
 def counters_of(settings: Settings, instances: Instances | None = None) -> Counters:
@@ -129,7 +131,7 @@ class LocalCounters:
 
 
 class InstanceCounters:
-    """Counters over all instances: by leases from `scripts`, or where there are none divided by those that live.
+    """Counters over all instances: by leases from a place they share, or without one divided by those that live.
 
     An instance that joins is seen by the others within `BEAT`; until these have used what they had used before, the sum
     may be larger than the limit by the newcomer's share.
@@ -145,10 +147,15 @@ class InstanceCounters:
 
     def open(self, policy: Policy, *, strict: bool = False) -> LeasedCounter:
         """The counter of `policy`. Raises OSError when the directory of the local ones cannot be used."""
+        place: Place | None = None
+        if strict and self._shared.units is not None:
+            place = Listed(self._shared.units)
+        elif self._shared.scripts is not None:
+            place = Scripted(self._shared.scripts)
         counter = LeasedCounter(
             policy,
             self._local.open(policy),
-            self._shared.scripts,
+            place,
             lambda: self.instances,
             self._shared.clock_ns,
             namespace=self._shared.namespace,

@@ -7,7 +7,8 @@ window after its use at the earliest. Hence no span of the window holds more tha
 What is left of a lease when it ends is given back. How much is leased follows from how much was used, and is at most a
 quarter of what is free, so that others find something until the end.
 
-**Strict** policies, such as that of signing in, lease exactly what they use.
+**Strict** policies, such as that of signing in, lease exactly what they use. They do so in the database, which is asked
+then anyway: what Redis does is nothing to them.
 
 **Without the shared counter**, because there is none or it does not answer, an instance hands out its share: the limit
 divided by the number of instances that live. What it has handed out by leases counts as well. When the shared counter
@@ -19,15 +20,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Protocol
 
+from ramet.limits.places import CELLS, Place
 from ramet.limits.policy import Decision, Policy
 from ramet.limits.table import Table
 
-CELLS = 60
-"""Cells of a window of the shared counter; a caller that takes what is free gets 60/61 of the limit."""
 MOST = 1_024
 """Units in one lease."""
 SUBJECTS = 65_536
@@ -36,88 +35,6 @@ REFUSAL = 100_000_000
 """Nanoseconds for which a refusal is not asked again: others may give back what they did not use."""
 BACK = 2_000_000_000
 """Nanoseconds for which nothing is leased after the shared counter has failed."""
-
-TAKE = """
-local now = redis.call('TIME')
-now = now[1] * 1000000 + now[2]
-local quota, length, cells = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local least, want = tonumber(ARGV[4]), tonumber(ARGV[5])
-local owed = tonumber(ARGV[6])
-local cell = math.floor(now / length)
-local found = redis.call('HGETALL', KEYS[1])
-local used, counts, kept = 0, {}, {}
-for i = 1, #found, 2 do
-    local at, units = tonumber(found[i]), tonumber(found[i + 1])
-    if at < cell - cells then
-        redis.call('HDEL', KEYS[1], found[i])
-    elseif units > 0 then
-        used = used + units
-        counts[at] = units
-        kept[#kept + 1] = at
-    end
-end
-if #found == 0 then
-    owed = tonumber(ARGV[7])
-end
-if owed > 0 then
-    redis.call('HINCRBY', KEYS[1], cell, owed)
-    used = used + owed
-    if not counts[cell] then
-        kept[#kept + 1] = cell
-    end
-    counts[cell] = (counts[cell] or 0) + owed
-end
-table.sort(kept)
-local free = quota - used
-local left = (cell + 1) * length - now
-local granted, reset = 0, left
-if free >= least then
-    granted = math.max(least, math.min(want, math.floor(free / 4)))
-    if granted > 0 then
-        redis.call('HINCRBY', KEYS[1], cell, granted)
-    end
-    if #kept > 0 then
-        reset = (kept[1] + cells + 1) * length - now
-    end
-else
-    local missing = least - free
-    for _, at in ipairs(kept) do
-        missing = missing - counts[at]
-        reset = (at + cells + 1) * length - now
-        if missing <= 0 then
-            break
-        end
-    end
-end
-redis.call('PEXPIRE', KEYS[1], math.ceil((cells + 2) * length / 1000))
-return {granted, math.max(0, free - granted), left, reset, cell}
-"""
-"""Keys: the counter. Arguments: quota, microseconds of a cell, cells, units at least and at most, units used that it
-was not told of, and all that were used by whoever asks, which count when nothing is known there.
-
-Gives the units granted and those free after that, the microseconds until the cell ends and until more may be free, and
-the cell's number.
-"""
-
-GIVE = """
-local units = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
-local given = math.min(units, tonumber(ARGV[2]))
-if given > 0 then
-    redis.call('HINCRBY', KEYS[1], ARGV[1], -given)
-end
-return given
-"""
-"""Keys: the counter. Arguments: the cell of a lease, and the units of it that were not used."""
-
-
-class Scripts(Protocol):
-    """Where the shared counters are. `run` raises `failure`, within a bounded time."""
-
-    failure: type[Exception]
-
-    @property
-    def available(self) -> bool: ...
-    async def run(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> Any: ...
 
 
 class Unleased(Exception):
@@ -157,7 +74,7 @@ class LeasedCounter:
         self,
         policy: Policy,
         local: Table,
-        scripts: Scripts | None,
+        place: Place | None,
         instances: Callable[[], int],
         clock_ns: Callable[[], int],
         *,
@@ -166,7 +83,7 @@ class LeasedCounter:
     ) -> None:
         self.policy = policy
         self._local = local
-        self._scripts = scripts
+        self._place = place
         self._instances = instances
         self._clock_ns = clock_ns
         self._namespace = namespace
@@ -179,7 +96,7 @@ class LeasedCounter:
     @property
     def shared(self) -> bool:
         """Whether the shared counter is asked."""
-        return self._scripts is not None and self._scripts.available and self._clock_ns() >= self._alone_until
+        return self._place is not None and self._place.available and self._clock_ns() >= self._alone_until
 
     def take(self, subject: str, cost: int, now_ns: int) -> Decision:
         """See `Counter.take`. Raises Unleased."""
@@ -206,8 +123,8 @@ class LeasedCounter:
         """From this instance's share, to be told to the shared counter when there is one."""
         self._local.divide(self._instances())
         decision = self._local.take(subject, cost, now_ns)
-        if self._scripts is not None:
-            if not self._scripts.available:
+        if self._place is not None:
+            if not self._place.available:
                 self._alone_until = now_ns + BACK
             if decision.admitted:
                 self._lease(subject).owed += cost
@@ -215,22 +132,22 @@ class LeasedCounter:
 
     async def obtain(self, subject: str, cost: int) -> None:
         """Leases units. Never raises: what fails is handed out as the instance's share."""
-        if self._scripts is None:
+        if self._place is None:
             return
         lease = self._lease(subject)
         lease.waiting += cost
         if self._strict:
-            await self._take(self._scripts, subject, lease, cost)
+            await self._take(self._place, subject, lease, cost)
         elif lease.under_way is not None:
             await asyncio.wait([lease.under_way])
         else:
-            lease.under_way = asyncio.ensure_future(self._take(self._scripts, subject, lease, cost))
+            lease.under_way = asyncio.ensure_future(self._take(self._place, subject, lease, cost))
             try:
                 await asyncio.wait([lease.under_way])
             finally:
                 lease.under_way = None
 
-    async def _take(self, scripts: Scripts, subject: str, lease: Lease, cost: int) -> None:
+    async def _take(self, place: Place, subject: str, lease: Lease, cost: int) -> None:
         sent = self._clock_ns()
         if cost:
             self._adapt(lease, cost, sent)
@@ -238,11 +155,11 @@ class LeasedCounter:
         self._local.divide(1)
         used = self.policy.quota - self._local.peek(subject, sent).remaining
         owed, lease.owed = lease.owed, 0
-        given = (self.policy.count, self._length, CELLS, cost, lease.want if cost else 0, owed, max(owed, used))
+        given = (self.policy.count, self._length, cost, lease.want if cost else 0, owed, max(owed, used))
         try:
             self.round_trips += 1
-            granted, free, left, reset, cell = await scripts.run(TAKE, [self._key(subject)], given)
-        except scripts.failure:
+            granted, free, left, reset, cell = await place.take(self._name(subject), *given)
+        except place.failure:
             lease.owed += owed
             self._alone_until = self._clock_ns() + BACK
             return
@@ -271,15 +188,15 @@ class LeasedCounter:
 
     async def sweep(self, *, all: bool = False) -> None:
         """Tells what was used alone and gives back what ended leases have left; `all` of them at a stop."""
-        now_ns, scripts = self._clock_ns(), self._scripts
-        if scripts is None:
+        now_ns, place = self._clock_ns(), self._place
+        if place is None:
             return
-        if not scripts.available:
+        if not place.available:
             self._alone_until = now_ns + BACK
             return
         for subject, lease in list(self._leases.items()):
             if lease.owed:
-                await self._take(scripts, subject, lease, 0)
+                await self._take(place, subject, lease, 0)
             if all or lease.ends <= now_ns:
                 await self._return(subject, lease)
             if lease.ends + 2_000 * self._length <= now_ns and not lease.owed:
@@ -308,12 +225,12 @@ class LeasedCounter:
 
     async def _return(self, subject: str, lease: Lease) -> None:
         units, lease.units = lease.units, 0
-        if units and self._scripts is not None and self._scripts.available:
+        if units and self._place is not None and self._place.available:
             try:
-                await self._scripts.run(GIVE, [self._key(subject)], (lease.cell, units))
-            except self._scripts.failure:
+                await self._place.give(self._name(subject), lease.cell, units)
+            except self._place.failure:
                 return  # they count as used until their cell leaves the window
 
-    def _key(self, subject: str) -> bytes:
+    def _name(self, subject: str) -> str:
         name = blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return f"ramet:limit:{self._namespace}:{self.policy.name}:{self.policy.window}:{name}".encode()
+        return f"{self._namespace}:{self.policy.name}:{self.policy.window}:{name}"

@@ -53,6 +53,8 @@ class Housekeeping:
         settings = self._core.settings
         if self._forget is not None:
             await self._core.store.write(self._forget_hooks)
+        if self._core.store.units is not None:
+            await self._core.store.units.tidy()
         deleted = await self._delete(self._changes, settings.changes_retention)
         return deleted + await self._delete(self._keys, settings.idempotency_retention)
 

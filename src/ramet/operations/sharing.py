@@ -36,7 +36,8 @@ class Sharing:
             return
         if settings.redis_url:
             self._connect(settings, store, feed, catalog, root, observer)
-        self.counters = counters_of(settings, Instances(self.connection, store, store.incarnation, time.monotonic_ns))
+        others = Instances(self.connection, store, store.incarnation, time.monotonic_ns, store.units)
+        self.counters = counters_of(settings, others)
 
     def _connect(
         self, settings: Settings, store: Store, feed: Follower, catalog: Catalog, root: bytes, observer: Observer

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from ramet.limits import leases
+from ramet.limits import leases, places
 from ramet.limits.counters import LocalCounters
-from ramet.limits.leases import CELLS, LeasedCounter, Unleased
+from ramet.limits.leases import LeasedCounter, Unleased
+from ramet.limits.places import CELLS, Scripted
 from ramet.limits.policy import Decision, Policy
 from ramet.observe import Observer
 from ramet.redis.connection import Connection
@@ -54,7 +55,9 @@ class Fleet:
         self.policy = policy
         self.offsets = [random.Random(number).randrange(10**12, 10**13) for number in range(instances)]
         self.counters = [
-            LeasedCounter(policy, LocalCounters(slots=64).open(policy), timed, lambda: instances, self.clock(n), **more)
+            LeasedCounter(
+                policy, LocalCounters(slots=64).open(policy), Scripted(timed), lambda: instances, self.clock(n), **more
+            )
             for n in range(instances)
         ]
         self.admitted: list[int] = []
@@ -232,12 +235,12 @@ async def test_without_a_safeguard_some_window_holds_more(
     async with connected(redis) as connection:
         fleet = Fleet(Timed(connection), Policy("caller", 60, 60), 3)
         if mutant == "a lease outlives its cell":
-            take = leases.TAKE.replace("local left = (cell + 1) * length - now", "local left = 30 * length")
-            monkeypatch.setattr(leases, "TAKE", take)
+            take = places.TAKE.replace("local left = (cell + 1) * length - now", "local left = 30 * length")
+            monkeypatch.setattr(places, "TAKE", take)
         elif mutant == "what is granted is not counted":
-            monkeypatch.setattr(leases, "TAKE", leases.TAKE.replace("cell, granted)", "cell, 0)"))
+            monkeypatch.setattr(places, "TAKE", places.TAKE.replace("cell, granted)", "cell, 0)"))
         else:
-            monkeypatch.setattr(leases, "CELLS", CELLS // 2)
+            monkeypatch.setattr(places, "CELLS", CELLS // 2)
             for counter in fleet.counters:
                 counter._length = 60_000_000 // CELLS
         for _ in range(3):
@@ -258,7 +261,9 @@ async def test_three_instances_and_the_servers_own_clock(redis: Server, scale: S
     policy = Policy("caller", 200, 2)
     async with connected(redis) as connection:
         counters = [
-            LeasedCounter(policy, LocalCounters(slots=64).open(policy), connection, lambda: 3, time.monotonic_ns)
+            LeasedCounter(
+                policy, LocalCounters(slots=64).open(policy), Scripted(connection), lambda: 3, time.monotonic_ns
+            )
             for _ in range(3)
         ]
         admitted: list[float] = []

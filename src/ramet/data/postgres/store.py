@@ -26,6 +26,7 @@ from ramet.data.postgres.replicas import Replica, Replicas
 from ramet.data.postgres.report import Report
 from ramet.data.postgres.tables import COLUMNS, has_columns
 from ramet.data.postgres.transaction import PostgresTransaction
+from ramet.data.postgres.units import PostgresUnits
 from ramet.data.postgres.writer import Writer
 from ramet.data.schema import Schema
 from ramet.data.statement import Statement
@@ -79,6 +80,7 @@ class PostgresStore:
         self._report = Report(observer, settings.slow_query)
         self._reader = Reader(self._pool, self.replicas, self.outage, self._report)
         self._leadership = Leadership(self._pool)
+        self.units = PostgresUnits(self._pool)
         self.fetch = self._reader.fetch
         self.changes = PostgresChanges(
             url,

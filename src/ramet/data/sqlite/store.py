@@ -110,6 +110,10 @@ class SqliteStore:
 
         return await self.write(work)
 
+    @property
+    def units(self) -> None:
+        """Processes of one machine count in its memory."""
+
     async def present(self, name: str) -> int:
         return 1
 
