@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-PERIOD = 0.02
-"""Seconds in which a server may run for its share: short, so that few requests wait for the next."""
+PERIOD = 0.1
+"""Seconds in which a server may run for its share: what kernels and container platforms take."""
 ROOT = Path("/sys/fs/cgroup")
 
 
