@@ -11,7 +11,7 @@ import msgspec
 
 from ramet.declare.actions import ActionInfo
 from ramet.declare.fields.base import Field
-from ramet.declare.names import nearest
+from ramet.declare.names import nearest, plural_path
 from ramet.declare.resource import Hook, Moment, Resource
 from ramet.declare.source import refuse
 from ramet.declare.types import Index
@@ -23,7 +23,10 @@ TAKEN = frozenset(
     {
         "auth",
         "batch",
-        *(f"ramet-{name}" for name in ("changes", "facts", "followers", "idempotency", "outbox", "revisions")),
+        *(
+            f"ramet-{name}"
+            for name in ("changes", "facts", "followers", "idempotency", "limits", "outbox", "revisions")
+        ),
     }
 )
 """Addresses that are Ramet's own, or whose tables would be."""
@@ -38,8 +41,9 @@ def check_class(cls: type[Resource], base_fields: Collection[str]) -> None:
                 refuse(cls, name, "is a field that every record has: take it out")
     if cls.path and not _PATH.fullmatch(cls.path):
         refuse(cls, "path", f"'{cls.path}' is not an address: use lower-case words joined by '-' or '/'")
-    if cls.path in TAKEN or cls.path.startswith("auth/"):
-        refuse(cls, "path", f"'{cls.path}' is an address that Ramet uses itself; choose another")
+    path = cls.path or plural_path(cls.__name__)
+    if path in TAKEN or path.startswith("auth/"):
+        refuse(cls, "path", f"'{path}' is an address that Ramet uses itself; choose another")
     for name in cls.operations:
         if name not in OPERATIONS:
             refuse(cls, "operations", f"there is no operation '{name}'.{nearest(name, OPERATIONS)} Mend the name")

@@ -37,7 +37,19 @@ FAILURES = 2
 PROBE_PAUSE = 0.5
 PROBE_TIMEOUT = 1.0
 """Seconds between two probes of what is gone, and that one may take: no request waits for it."""
-PROBE, PROBED = "return redis.call('SET', KEYS[1], '', 'PX', 1000)", b"ramet:probe"
+PROBE = """
+redis.call('TIME')
+redis.call('SET', KEYS[1], '', 'PX', 1000)
+redis.call('GET', KEYS[1])
+redis.call('HINCRBY', KEYS[2], '1', 1)
+redis.call('HGET', KEYS[2], '1')
+redis.call('HGETALL', KEYS[2])
+redis.call('HDEL', KEYS[2], '2')
+redis.call('PEXPIRE', KEYS[2], 1000)
+return redis.call('PUBLISH', KEYS[1], '')
+"""
+"""All that is ever asked: a server that does a part of it is of no use, and would be left out again and again."""
+PROBED = (b"ramet:{probe}", b"ramet:{probe}:count")
 UNWRITABLE = ("MISCONF", "NOREPLICAS")
 """How a server begins to say that it takes no writes, where the driver has no error for it."""
 SILENCE = 15.0
@@ -145,6 +157,7 @@ class Connection:
     async def _watch(self) -> None:
         while True:
             await self._gone.wait()
+            await asyncio.sleep(PROBE_PAUSE)
             try:
                 async with asyncio.timeout(PROBE_TIMEOUT):
                     if self._clustered:  # it would not look by itself who serves what it has found nobody for
@@ -153,13 +166,13 @@ class Connection:
                         await self._client.connection_pool.disconnect(inuse_connections=False)
                 await self._probe()
             except Exception:
-                await asyncio.sleep(PROBE_PAUSE)
+                continue
 
     async def _probe(self) -> None:
         """Writes by a script: one that allows only a part of that, a replica or one that is full, is of no use."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
-                await self._client.eval(PROBE, 1, PROBED)
+                await self._run(PROBE, PROBED, ())
         except Exception as error:
             self.trouble = f"It {_fault(error)} ({_sentence(error)})."
             raise Unreachable(_sentence(error)) from error
@@ -170,18 +183,31 @@ class Connection:
 
     async def _listen(self, channel: str, told: Callable[[bytes], None]) -> None:
         while True:
-            try:
+            with suppress(Exception):
                 pubsub = self._client.pubsub(ignore_subscribe_messages=True)
                 try:
                     async with asyncio.timeout(PROBE_TIMEOUT):
                         await pubsub.subscribe(channel)
-                    while True:
-                        await _receive(pubsub, told)
+                    await self._hear(pubsub, told)
                 finally:
                     async with asyncio.timeout(PROBE_TIMEOUT):
                         await pubsub.aclose()
-            except Exception:
-                await asyncio.sleep(PROBE_PAUSE)
+            await asyncio.sleep(PROBE_PAUSE)
+
+    async def _hear(self, pubsub: Any, told: Callable[[bytes], None]) -> None:
+        """Until there is an error, or the server is left out: its name may stand for another by then."""
+
+        async def receive() -> None:
+            while True:
+                await _receive(pubsub, told)
+
+        tasks = [asyncio.ensure_future(work) for work in (receive(), self._gone.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _spawn(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

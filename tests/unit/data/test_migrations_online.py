@@ -274,3 +274,28 @@ def test_trying_makes_indexes_and_leaves_none(place: Place) -> None:
     with pytest.raises(MigrationError, match=r"is duplicated.* Nothing was changed"):
         place.migrator(unique()).apply(reviewed=True, keep=False)
     assert place.indexes() == before
+
+
+def test_revisions_that_add_drop_and_add_a_unique_index_all_run_on_a_new_database(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    first, second = Place(tmp_path / "first"), Place(tmp_path / "second")
+    for number, resource in enumerate((unique(), thing(search=("title",)), unique())):
+        first.migrator(resource).make(f"step {number}")
+        first.migrator(resource).apply(reviewed=True)
+    second.folder = first.folder
+    second.migrator(unique()).apply(reviewed=True)
+    for place in (first, second):
+        assert place.indexes()[BY_TITLE].startswith("true")
+        assert place.current(unique())
+
+
+def test_consent_to_a_unique_index_ends_when_it_is_not_wanted_any_more(place: Place) -> None:
+    place.add("a", "another")
+    plain = thing(search=("title",))
+    place.migrator(unique()).make("unique titles")
+    with pytest.raises(MigrationError, match=BY_TITLE):
+        place.migrator(unique()).apply(reviewed=True)
+    place.migrator(plain).apply(reviewed=True)
+    with pytest.raises(MigrationError, match="could lose data"):
+        place.migrator(unique()).apply(reviewed=True)

@@ -122,3 +122,19 @@ async def test_a_warm_pool_opens_nothing_for_the_first_that_come() -> None:
             pool.give(link)
     finally:
         await pool.close()
+
+
+async def test_who_is_called_and_goes_away_leaves_the_connection_to_the_next() -> None:
+    pool = make(databases.server().url("postgres"), size=1)
+    try:
+        link = await pool.take()
+        first, second = asyncio.create_task(pool.take()), asyncio.create_task(pool.take())
+        await until(lambda: len(pool._waiters) == 2)
+        pool.give(link)
+        first.cancel()
+        assert await asyncio.wait_for(second, 4) is link
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        pool.give(link)
+    finally:
+        await pool.close()

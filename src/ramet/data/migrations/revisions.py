@@ -32,12 +32,22 @@ class Later:
     def __init__(self, may: Iterable[str], agreed: Iterable[str]) -> None:
         self.may = frozenset(may)
         self.agreed = set(agreed)
+        self._taken: set[str] = set()
 
     def takes(self, name: str | None) -> bool:
         """Whether the index is left for later, which is noted."""
         if name is None or name not in self.may:
             return False
         self.agreed.add(str(name))
+        self._taken.add(str(name))
+        return True
+
+    def gives_up(self, name: str | None) -> bool:
+        """Whether the index was left for later by this migration, which is then taken back."""
+        if name not in self._taken:
+            return False
+        self._taken.discard(name)
+        self.agreed.discard(name)
         return True
 
 
@@ -108,6 +118,7 @@ def _text(
     body = render_python_code(
         ops.UpgradeOps([*renames, *as_operations(steps).ops]), render_as_batch=True, alembic_module_prefix="op."
     )
+    modules = sorted(set(re.findall(r"\b(ramet(?:\.[a-z_]+)+)\.[A-Z]", body)))
     lines = [line for line in body.splitlines() if "Alembic" not in line and line.strip() != "pass"]
     warnings = [f"{_INDENT}# {step.text}: {step.danger}." for step in steps if step.danger]
     questions = [f'{_INDENT}raise NotImplementedError("{question}")' for question in map(_question, steps) if question]
@@ -120,6 +131,8 @@ def _text(
             "",
             "import sqlalchemy as sa",
             "from alembic import op",
+            *([""] if modules else []),
+            *(f"import {module}" for module in modules),
             "",
             f'revision = "{number}"',
             f"down_revision = {msgspec.json.encode(before).decode() if before else None}",

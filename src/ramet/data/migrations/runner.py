@@ -149,7 +149,8 @@ class Migrator:
         """Notes how far the database has come, and what it is still to be given."""
         self._bootstrap.record_schema(work.driver, reached, self._catalog)
         present = self._derived.derived_names(work.driver) - self._derived.invalid(work.driver)
-        awaited = sorted(work.later.agreed - present)
+        # What is not declared any more, or is there, needs a new consent when it is wanted again.
+        awaited = sorted((work.later.agreed & work.later.may) - present) if reached == UNFINISHED else []
         if awaited or self._bootstrap.read_fact(work.driver, AWAITED) is not None:
             self._bootstrap.write_fact(work.driver, AWAITED, msgspec.json.encode(awaited).decode())
 

@@ -56,6 +56,12 @@ class LaterImpl(PostgresqlImpl):
         if later is None or not later.takes(index.name):
             super().create_index(index, **kw)
 
+    def drop_index(self, index: Index, **kw: Any) -> None:
+        """Unless it was left for later, and so is not there."""
+        later = self.context_opts.get("later")
+        if later is None or not later.gives_up(index.name):
+            super().drop_index(index, **kw)
+
 
 @contextmanager
 def alone(url: str) -> Iterator[Callable[[], None]]:

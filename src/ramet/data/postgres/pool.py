@@ -181,16 +181,20 @@ class Pool:
         """Waits until a connection may be had."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        came = False
         try:
             async with asyncio.timeout(self._wait):
                 await waiter
+            came = True
         except TimeoutError:
-            if not self._lent:
+            if not self._lent and not self._idle:
                 raise _silent() from None
             raise Problem("overloaded", "Every connection to the database is in use.", retry_after=1) from None
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+            elif not came:
+                self._wake()  # who was called and does not come leaves the connection to the next
 
     def _wake(self) -> None:
         while self._waiters:

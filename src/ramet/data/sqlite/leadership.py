@@ -6,6 +6,21 @@ import fcntl
 import os
 from pathlib import Path
 
+from ramet.errors import Unready
+
+
+def attend(database: Path) -> int:
+    """Says that a process uses the file, until the descriptor that is given is closed.
+
+    Raises Unready while another has it to itself.
+    """
+    return _lock(database, "served", fcntl.LOCK_SH)
+
+
+def shut_out(database: Path) -> int:
+    """Keeps all processes from the file that `attend` it, as above. Raises Unready while there are any."""
+    return _lock(database, "served", fcntl.LOCK_EX)
+
 
 class Leadership:
     """Locks are released by the system when the process ends, however it ends."""
@@ -18,16 +33,23 @@ class Leadership:
         """Whether this process leads in `name`; tries to become the leader if nobody is."""
         if name in self._held:
             return True
-        file = os.open(f"{self._database}-{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
+            self._held[name] = _lock(self._database, name, fcntl.LOCK_EX)
+        except Unready:
             return False
-        self._held[name] = file
         return True
 
     def close(self) -> None:
         for file in self._held.values():
             os.close(file)
         self._held.clear()
+
+
+def _lock(database: Path, name: str, how: int) -> int:
+    file = os.open(f"{database}-{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        raise Unready(f"Another process has {database.name} to itself. Wait for its end, or stop it.") from error
+    return file

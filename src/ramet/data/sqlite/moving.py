@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +15,30 @@ from ramet.data.moving import Part, Row
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import read_fact, schema_statements
 from ramet.data.sqlite.connection import database_path, open_connection
+from ramet.data.sqlite.leadership import shut_out
 from ramet.declare.catalog import Catalog
+from ramet.errors import Unready
 
 WAIT = 2_000
 """Milliseconds in which another process has to finish its commit."""
 
 
 class FileSource:
-    """See `ramet.data.moving.Source`. Holds the file's write lock from the beginning."""
+    """See `ramet.data.moving.Source`. From the beginning nobody else may write, nor begin to serve the file."""
 
     def __init__(self, path: Path, schema: Schema, catalog: Catalog) -> None:
         self._path = path
+        try:
+            self._alone = shut_out(path)
+        except Unready:
+            raise MoveError(f"A server is running on {path.name}. Stop it, then run the command again.") from None
         self._connection = open_connection(path, writes=True)
         self._connection.set_busy_timeout(WAIT)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
             self._connection.close()
+            os.close(self._alone)
             raise MoveError(
                 f"Another process is writing to {path.name}. Stop it, then run the command again."
             ) from None
@@ -79,6 +84,7 @@ class FileSource:
     def close(self) -> None:
         self._connection.execute("ROLLBACK")
         self._connection.close()
+        os.close(self._alone)
 
 
 def open_source(url: str, schema: Schema, catalog: Catalog) -> FileSource:
@@ -86,20 +92,4 @@ def open_source(url: str, schema: Schema, catalog: Catalog) -> FileSource:
     path = database_path(url)
     if not path.exists():
         raise MoveError(f"There is no file {path}.")
-    if _served(path):
-        raise MoveError(f"A server is running on {path.name}. Stop it, then run the command again.")
     return FileSource(path, schema, catalog)
-
-
-def _served(path: Path) -> bool:
-    """Whether a process holds one of the locks beside the file: see `ramet.data.sqlite.leadership`."""
-    for lock in path.parent.glob(f"{path.name}-*.lock"):
-        with suppress(FileNotFoundError):
-            file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            finally:
-                os.close(file)
-    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from ramet.changes.ordered import OrderedFeed
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import ensure_schema
 from ramet.data.sqlite.connection import database_path, open_connection
-from ramet.data.sqlite.leadership import Leadership
+from ramet.data.sqlite.leadership import Leadership, attend
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
 from ramet.data.sqlite.report import Report
@@ -48,6 +49,7 @@ class SqliteStore:
         now: Callable[[], int],
         committed: Callable[[Sequence[Change]], None] | None = None,
     ) -> None:
+        self._attends = attend(path)
         connection = open_connection(path, writes=True)
         connection.set_busy_timeout(5_000)
         self.incarnation = _incarnation(connection)
@@ -128,6 +130,7 @@ class SqliteStore:
         self.reader.close()
         self.changes.close()
         self._leadership.close()
+        os.close(self._attends)
 
 
 def open_store(
