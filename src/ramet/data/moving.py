@@ -186,7 +186,13 @@ class Move:
         for batch in _batches(part, rows):
             progress.last[part.table] = batch[-1][0]
             progress.rows[part.table] = progress.rows.get(part.table, 0) + len(batch)
-            self._target.put(part, map(part.convert, batch), progress)
+            try:
+                self._target.put(part, map(part.convert, batch), progress)
+            except ValueError as error:
+                raise MoveError(
+                    f"{part.table}: a value is not of its column's type ({error}). Mend it in the source, then run the "
+                    "command with --again."
+                ) from error
             self._told.passed(len(batch))
 
     def _prove(self) -> dict[str, Sum]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ _SHOWN = {
     "json": "{}::text",
 }
 """Columns as `ramet.data.postgres.values` has them."""
+_MEND = "Mend it in the source, then run the command with --again."
 
 
 class ServerTarget:
@@ -37,6 +39,9 @@ class ServerTarget:
         except psycopg.Error as error:
             raise MoveError(f"The target cannot be opened: {reason(error)}.") from error
         try:
+            if self._ask("SELECT pg_backend_pid()")[0][0] != self._connection.info.backend_pid:
+                raise MoveError("A pooler stands before the target. Give the address of the server itself.")
+            self._ask("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0")
             (free,) = self._ask(f"SELECT pg_try_advisory_lock({LOCK})")[0]
             if not free:
                 raise MoveError("Another move or migration is under way in the target. Wait for its end.")
@@ -75,7 +80,7 @@ class ServerTarget:
 
     def begin(self, progress: Progress, parts: Sequence[Part]) -> None:
         """References are taken away until the end: a row may come before the one that it refers to."""
-        with self._connection.transaction():
+        with _telling(), self._connection.transaction():
             names = ", ".join(f'"{part.table}"' for part in parts)
             self._ask(f"TRUNCATE {names}, ramet_followers")
             present = {name for (name,) in self._ask("SELECT conname FROM pg_constraint WHERE contype = 'f'")}
@@ -93,29 +98,36 @@ class ServerTarget:
                     for row in rows:
                         copying.write_row(row)
                 self._note(progress)
-        except psycopg.errors.UniqueViolation as error:
-            raise MoveError(f"{part.table}: {reason(error)}. Mend it in the source, then begin --again.") from error
-        except (psycopg.DataError, psycopg.errors.UntranslatableCharacter) as error:
+        except psycopg.errors.ProgramLimitExceeded as error:
             raise MoveError(
-                f"{part.table}: a value cannot be stored there ({reason(error)}). Mend it in the source, begin --again."
+                f"{part.table}: a text is too long to be indexed there ({reason(error)}). {_MEND}"
             ) from error
+        except (psycopg.DataError, psycopg.errors.UniqueViolation, psycopg.errors.UntranslatableCharacter) as error:
+            raise MoveError(f"{part.table}: a value cannot be stored there ({reason(error)}). {_MEND}") from error
+        except psycopg.Error as error:
+            raise _ended(error) from error
 
     def rows(self, part: Part) -> Iterator[Row]:
         shown = ", ".join(_SHOWN.get(part.kinds.get(name, ""), "{}").format(f'"{name}"') for name in part.columns)
-        with self._connection.transaction(), self._connection.cursor("rows") as cursor:
+        with _telling(), self._connection.transaction(), self._connection.cursor("rows") as cursor:
             cursor.itersize = BATCH_ROWS
             cursor.execute(f'SELECT {shown} FROM "{part.table}"')
             yield from cursor
 
     def finish(self, facts: Mapping[str, str], followers: Mapping[str, str], progress: Progress) -> None:
-        """A durable follower goes on after the row it had come to: what was copied counts as one span of the log."""
-        with self._connection.transaction():
+        """A durable follower goes on after the row it had come to: what was copied counts as one span of the log.
+
+        What takes long comes before the end, so that a move which was cut off can go on.
+        """
+        with _telling():
+            self._ask("ANALYZE")
+        with _telling(), self._connection.transaction():
             for constraint in self._references:
                 self._ask(_text(AddConstraint(constraint)))
             for table, column in self._numbered():
                 last = f'SELECT max("{column}") FROM "{table}"'
                 if table == "ramet_changes":
-                    last = f"SELECT greatest(({last}), {progress.head})"
+                    last = f"SELECT greatest(({last}), NULLIF({progress.head}, 0))"
                 self._ask(f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), n) FROM ({last}) AS l(n)")
             now = str(self._ask("SELECT pg_current_snapshot()::text")[0][0])
             for name, seq in followers.items():
@@ -124,7 +136,6 @@ class ServerTarget:
             for name, value in facts.items():
                 write_fact(self._connection, name, value)
             self._ask("DELETE FROM ramet_facts WHERE name = %s", (MOVE,))
-        self._ask("ANALYZE")
 
     def close(self) -> None:
         self._connection.close()
@@ -149,6 +160,25 @@ class ServerTarget:
 def open_target(url: str, schema: Schema, catalog: Catalog) -> ServerTarget:
     """The target at `url`. Raises MoveError when it cannot be used."""
     return ServerTarget(url, schema, catalog)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Raises MoveError for what the server says."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _ended(error) from error
+
+
+def _ended(error: psycopg.Error) -> MoveError:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return MoveError(
+            f"The role may not do what a move does ({reason(error)}). Give the address with the owner of the tables."
+        )
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):
+        return MoveError(f"A reference leads to a record that is not there ({reason(error)}). {_MEND}")
+    return MoveError(f"The target has ended the move ({reason(error)}). Run the command again: it goes on from there.")
 
 
 def _text(statement: AddConstraint | DropConstraint) -> str:
