@@ -147,8 +147,14 @@ async def test_one_that_takes_no_writes_is_left_out_until_it_does(
     observer = Observer()
     observer.subscribe(Lifecycle, lambda event: told.append(event.detail))
     async with connected(redis.url, observer=observer) as connection:
+        connection.subscribe("hints", lambda message: None)
+        for _ in range(2_000):
+            if await order(redis, b"PUBSUB NUMSUB hints") == b"*2\r\n$5\r\nhints\r\n:1\r\n+OK\r\n":
+                break
+            await asyncio.sleep(0.01)  # waits: for the subscription, at most 2,000 times
         await connection.put(b"a", b"1", 60)
         before = await clients(redis)
+        assert len(before) == 2
         await order(redis, breaks)
         try:
             with pytest.raises(Unreachable):
