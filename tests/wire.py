@@ -115,7 +115,7 @@ class Wire:
     async def _follow(self, reading: _Reading, receive: Receive, send: Send) -> None:
         stream = Stream()
         self.streams.append(stream)
-        gone = asyncio.ensure_future(receive())
+        gone = asyncio.ensure_future(_gone(receive))
         try:
             while True:
                 part = asyncio.ensure_future(reading.event())
@@ -187,6 +187,12 @@ class _Reading:
         while (event := self._state.next_event()) is h11.NEED_DATA:
             self._state.receive_data(await self._reader.read(CHUNK))
         return event
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client has left; what it has sent is not that."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _say(socket: ClientConnection, receive: Receive) -> None:
