@@ -62,6 +62,9 @@ class Transaction(Protocol):
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """The rows of a statement, whether it reads or changes."""
 
+    async def search(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """The rows of a statement that reads any number of records, or the one row of one that counts them."""
+
     async def run(self, statement: Statement, arguments: Row) -> None:
         """Runs a statement that returns nothing, with its parameters in order."""
 

@@ -115,7 +115,7 @@ class Context:
         info, permit = self._permit(resource, "list")
         query = self._query(info, sort, limit, filters)
         reads = self._core.reads[info.name]
-        rows = await self._fetch(reads.full_list_plan(query, permit.guard), {**reads.values(query), **permit.values})
+        rows = await self._search(reads.full_list_plan(query, permit.guard), {**reads.values(query), **permit.values})
         return [self._load(info, row) for row in rows[:limit]]
 
     async def count(self, resource: type[Resource], **filters: Any) -> int:
@@ -123,7 +123,7 @@ class Context:
         info, permit = self._permit(resource, "list")
         query = self._query(info, "", 1, filters)
         reads = self._core.reads[info.name]
-        rows = await self._fetch(reads.count_plan(query, permit.guard), {**reads.values(query), **permit.values})
+        rows = await self._search(reads.count_plan(query, permit.guard), {**reads.values(query), **permit.values})
         return int(rows[0][0])
 
     async def count_by(self, resource: type[Resource], field: str, **filters: Any) -> dict[Any, int]:
@@ -132,7 +132,7 @@ class Context:
         query = self._query(info, "", 1, filters)
         reads = self._core.reads[info.name]
         statement = reads.count_by_plan(field, query, permit.guard)
-        rows = await self._fetch(statement, {**reads.values(query), **permit.values})
+        rows = await self._search(statement, {**reads.values(query), **permit.values})
         load = reads.codec.codecs[field].load
         return {value if load is None or value is None else load(value): number for value, number in rows}
 
@@ -202,6 +202,11 @@ class Context:
     async def _fetch(self, statement: Statement, values: dict[str, Any]) -> Rows:
         if self._tx is not None:
             return await self._tx.fetch(statement, values)
+        return await self._core.store.fetch(statement, values)
+
+    async def _search(self, statement: Statement, values: dict[str, Any]) -> Rows:
+        if self._tx is not None:
+            return await self._tx.search(statement, values)
         return await self._core.store.fetch(statement, values)
 
     def _load(self, info: ResourceInfo, row: Any) -> Any:

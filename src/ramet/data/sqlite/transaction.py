@@ -41,6 +41,8 @@ class SqliteTransaction:
     async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Rows:
         return self._run(statement.sql, statement.arguments(values))
 
+    search = fetch
+
     async def run(self, statement: Statement, arguments: Row) -> None:
         self._run(statement.sql, arguments)
 
