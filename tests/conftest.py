@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator
 from typing import Protocol
 
@@ -53,6 +54,18 @@ def several(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Gives a scenario one instance where `tests/test_divergence.py` says so."""
     if instances.TOPOLOGY and alone(request.node.nodeid) and not NEEDED:
         monkeypatch.setattr(instances, "count", 1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected() -> Iterator[None]:
+    """What a module has left open is its own failure, not that of whichever test runs at the next collection.
+
+    What remains is looked at no more: going through everything that thousands of tests have imported and kept would
+    hold up the event loop of a test for seconds.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -35,7 +35,11 @@ CHOSEN = "postgresql" if _topology else os.environ.get("RAMET_TEST_DATABASE", "s
 @cache
 def server() -> Server:
     """The one server of this run of the tests, also for processes that a test starts."""
-    found = Server([*QUICK, "max_connections=500"] if TOPOLOGY else QUICK, port=int(os.environ.get(SHARED, "0")))
+    # What is acknowledged is in the log at once, where somebody waits until the replica has it.
+    found = Server(
+        [*QUICK, "synchronous_commit=local", "max_connections=500"] if TOPOLOGY else QUICK,
+        port=int(os.environ.get(SHARED, "0")),
+    )
     if SHARED in os.environ:
         return found
     atexit.register(found.remove)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.postgres import LOOPBACK, free_port
+from tests.postgres import LOOPBACK, free_port, free_ports
 
 START_SECONDS = 60.0
 CALM = 0.02
@@ -108,7 +108,8 @@ class Cluster:
     """Three servers that share the keys among them."""
 
     def __init__(self) -> None:
-        self.servers = [_node() for _ in range(3)]
+        ports = free_ports(6)
+        self.servers = [_node(*pair) for pair in zip(ports[:3], ports[3:], strict=True)]
         self.url = f"redis+cluster://127.0.0.1:{self.servers[0].port}"
 
     def start(self) -> None:
@@ -129,6 +130,7 @@ class Cluster:
             server.remove()
 
 
-def _node() -> Server:
-    bus = str(free_port())  # by itself it would be beyond the last port
-    return Server("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", bus)
+def _node(port: int, bus: int) -> Server:
+    """One that talks to the others on a port of its own: by itself that would be beyond the last."""
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "15000", "--cluster-port", str(bus))
+    return Server(*options, port=port)

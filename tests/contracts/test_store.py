@@ -225,7 +225,7 @@ async def test_a_copy_made_anew_is_given_some_resources_from_a_time_on(place: Pl
 
 
 async def test_a_position_is_that_of_the_newest_row_and_none_without_one(place: Place) -> None:
-    async with place.store() as store:
+    async with place.store(max_staleness=60.0) as store:
 
         async def silent(tx: Transaction) -> object:
             await tx.fetch(place.put, {"name": "a", "value": "1"})

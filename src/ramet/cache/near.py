@@ -21,7 +21,12 @@ MAX_TAGS = 100_000
 def tags_of(resource: str, record_id: str, owner: str | None) -> tuple[str, ...]:
     """The tags that a change of a record touches."""
     tags = (resource, f"{resource}:{record_id}")
-    return tags if owner is None else (*tags, f"{resource}:owner:{owner}")
+    return tags if owner is None else (*tags, owner_tag(resource, owner))
+
+
+def owner_tag(resource: str, owner: str) -> str:
+    """The tag of what somebody owns of a resource."""
+    return f"{resource}:owner:{owner}"
 
 
 class Entry:
@@ -115,16 +120,28 @@ class NearCache:
             self._shrink()
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Touches the tags of committed changes."""
-        generations = self._generations
+        """Touches the tags of committed changes, which become visible together: they are one step of the counter.
+
+        A record that was created has been in no answer that names it, so only lists are touched by that. Records that
+        are made by the thousand and never asked for would push out what is remembered of all others.
+        """
+        self.counter += 1
+        touched = {(change.resource, change.owner) for change in changes if change.kind == "created"}
+        for resource, owner in touched:
+            self._touch(resource)
+            if owner is not None:
+                self._touch(owner_tag(resource, owner))
         for change in changes:
-            self.counter = counter = self.counter + 1
-            for tag in tags_of(change.resource, change.record_id, change.owner):
-                generations[tag] = counter
-                generations.move_to_end(tag)
-        while len(generations) > self._max_tags:
-            _, forgotten = generations.popitem(last=False)
+            if change.kind != "created":
+                for tag in tags_of(change.resource, change.record_id, change.owner):
+                    self._touch(tag)
+        while len(self._generations) > self._max_tags:
+            _, forgotten = self._generations.popitem(last=False)
             self._floor = max(self._floor, forgotten)
+
+    def _touch(self, tag: str) -> None:
+        self._generations[tag] = self.counter
+        self._generations.move_to_end(tag)
 
     def clear(self) -> None:
         """Forgets everything, also loads that are under way."""

@@ -107,6 +107,7 @@ class Follower(Feed):
         self._hint = False
         self._doubts = 0
         self._failing = False
+        self._unread = False
         self._learned = 0
         self._hints: Hints | None = None
 
@@ -117,7 +118,9 @@ class Follower(Feed):
 
     async def start(self) -> None:
         self._log.listen(self._wake.set)
-        await self._begin(self._clock(), await self._log.poll(None))
+        began, doubts = self._clock(), self._doubts
+        self._begin(await self._log.poll(None))
+        await self._confirm(began, doubts)
 
     def sync(self) -> bool:
         """Whether this process has confirmed its place in the log within the bound of staleness."""
@@ -163,7 +166,7 @@ class Follower(Feed):
             self._until = max(self._until, now + self._staleness)
 
     async def poll(self) -> None:
-        """Looks once. What it raises leaves everything as it was, but for the time that passes."""
+        """Looks once. What it raises leaves copies as they were, or out of use until a look succeeds."""
         async with self._turn:
             await self._look()
 
@@ -172,17 +175,16 @@ class Follower(Feed):
         async with asyncio.timeout(PATIENCE):
             found = await self._log.poll(self._snapshot)
         if found.timeline != self._timeline or found.changes is None or self._log.expired():
-            await self._begin(began, found)
-            return
-        new = [change for change in found.changes if change.xid not in self._ahead]
-        if new:
-            self.deliver(new, confirmed=False)
-        if found.changes:
-            self.place = Span(self.incarnation, self._timeline, self._at, self._snapshot, found.snapshot)
-            self.deliver(found.changes, confirmed=True)
-        self._take(found)
-        if doubts == self._doubts:
-            self._until = began + self._staleness
+            self._begin(found)
+        else:
+            new = [change for change in found.changes if change.xid not in self._ahead]
+            if new:
+                self.deliver(new, confirmed=False)
+            if found.changes:
+                self.place = Span(self.incarnation, self._timeline, self._at, self._snapshot, found.snapshot)
+                self.deliver(found.changes, confirmed=True)
+            self._take(found)
+        await self._confirm(began, doubts)
 
     async def keep_up(self, interval: float) -> None:
         while True:
@@ -204,7 +206,7 @@ class Follower(Feed):
             except Exception as error:
                 if not self._failing:
                     self._failing = True
-                    self._observer.emit(Lifecycle("change log", f"cannot be followed: {error!r}"))
+                    self._observer.emit(Lifecycle("change log", f"cannot be followed: {error.__cause__ or error!r}"))
                 if not self.sync():
                     with suppress(Exception):  # there may be no copy either, which is told elsewhere
                         await self._learn()
@@ -230,19 +232,28 @@ class Follower(Feed):
         async with self._turn:
             await self._log.hint()
 
-    async def _begin(self, began: float, found: Poll) -> None:
+    def _begin(self, found: Poll) -> None:
         """Every copy is made anew as of `found`: at the start, after a fail-over, and when rows were missed."""
-        self._until = float("-inf")
+        self._until, self._unread = float("-inf"), True
         for subscriber in self.subscribers:
             subscriber.reset()
         self._ahead.clear()
         self._take(found)
         self._timeline = found.timeline
-        for applies, _, recent, _ in self.subscribers:
-            if recent is not None:
-                async for change in self._log.recent(recent.since(), recent.resources):
-                    applies((change,))
-        self._until = began + self._staleness
+
+    async def _confirm(self, began: float, doubts: int) -> None:
+        """Copies may be used from a look that began then, unless it was doubted since.
+
+        What a beginning still has to read is read first: it is due until that has succeeded.
+        """
+        if self._unread:
+            for applies, _, recent, _ in self.subscribers:
+                if recent is not None:
+                    async for change in self._log.recent(recent.since(), recent.resources):
+                        applies((change,))
+            self._unread = False
+        if doubts == self._doubts:
+            self._until = began + self._staleness
 
     def _take(self, found: Poll) -> None:
         snapshot = self._snapshot = found.snapshot

@@ -93,16 +93,23 @@ class OrderedFeed(Feed):
         self.seq = changes[-1].seq
 
     def _catch_up(self) -> None:
-        while changes := self._log.after(self.seq, BATCH):
-            if changes[0].seq != self.seq + 1:
-                self._restart(changes[0].seq - 1)
-            self._apply(changes)
-            if len(changes) < BATCH:
+        head = 0
+        while True:
+            changes = self._log.after(self.seq, BATCH)
+            if changes:
+                if changes[0].seq != self.seq + 1:
+                    self._restart(changes[0].seq - 1)
+                self._apply(changes)
+                if len(changes) < BATCH:
+                    return
+            elif head > self.seq:
+                self._restart(head)  # it was there already before this look, so it has been trimmed
                 return
-        # Nothing to read: either nothing was logged, or all of it has been trimmed already.
-        head = self._log.head()
-        if head > self.seq:
-            self._restart(head)
+            else:
+                # Either nothing was logged, or all of it has been trimmed, or it is committed just now.
+                head = self._log.head()
+                if head <= self.seq:
+                    return
 
     def _restart(self, seq: int) -> None:
         """Rows were trimmed before they were read: every copy is made anew, and reading goes on after `seq`."""

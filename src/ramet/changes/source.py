@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ramet.changes.change import Change
+
+Holds = Callable[[int, int], bool]
+"""Whether a follower at some place has seen a row, by its `seq` and `xid`."""
 
 
 class Place(Protocol):
@@ -16,14 +19,15 @@ class Place(Protocol):
 
 
 class Missed(NamedTuple):
-    """Rows that a follower has not seen, and the stretch they are of. `end` is the mark after them.
+    """Rows that a follower has not seen, and the stretch they are of.
 
-    With `more` there are others beyond it.
+    `end` is the mark after them, and `holds` tells what a follower there has seen. With `more` there are others beyond.
     """
 
     changes: Sequence[Change]
     place: Place
     end: str
+    holds: Holds
     more: bool
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,6 +16,7 @@ from ramet.limits.places import Listed, Place, Scripted, Scripts, Units
 from ramet.limits.policy import Decision, Policy
 from ramet.limits.storage import anonymous, shared
 from ramet.limits.table import SharedTable, Table
+from ramet.observe import Lifecycle, Observer
 from ramet.settings import Settings
 
 SLOTS = 32_768
@@ -90,6 +91,7 @@ class Instances(NamedTuple):
     namespace: str
     clock_ns: Callable[[], int]
     units: Units | None = None
+    observer: Observer | None = None
 
 
 def counters_of(settings: Settings, instances: Instances | None = None) -> Counters:
@@ -143,6 +145,7 @@ class InstanceCounters:
         self._name = name
         self._counters: list[LeasedCounter] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._failing: set[str] = set()
         self.instances = 1
 
     def open(self, policy: Policy, *, strict: bool = False) -> LeasedCounter:
@@ -170,7 +173,7 @@ class InstanceCounters:
 
     async def start(self) -> None:
         """Begins to look at the others, and at leases that end."""
-        with suppress(Problem):
+        with self._going_on("instances cannot be counted"):
             self.instances = await self._shared.store.present(self._name)
         self._tasks = [
             asyncio.create_task(self._watch(), name="count instances"),
@@ -184,16 +187,31 @@ class InstanceCounters:
         if self._tasks:
             await asyncio.wait(self._tasks)
         for counter in self._counters:
-            await counter.sweep(all=True)
+            with self._going_on("what limits have left cannot be given back"):
+                await counter.sweep(all=True)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
-            with suppress(Problem):
+            with self._going_on("instances cannot be counted"):
                 self.instances = await self._shared.store.present(self._name)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
             for counter in self._counters:
-                await counter.sweep()
+                with self._going_on("what limits have left cannot be given back"):
+                    await counter.sweep()
+
+    @contextmanager
+    def _going_on(self, trouble: str) -> Iterator[None]:
+        """Whatever fails is done again at its next turn. It is told of once, but for what the database says itself."""
+        try:
+            yield
+            self._failing.discard(trouble)
+        except Problem:
+            pass
+        except Exception as error:
+            if trouble not in self._failing and self._shared.observer is not None:
+                self._shared.observer.emit(Lifecycle("limits", f"{trouble}: {error!r}"))
+            self._failing.add(trouble)

@@ -52,12 +52,15 @@ class Unleased(Exception):
 
 
 class Lease:
-    """What an instance holds of one subject's budget until `ends`, by its own clock in nanoseconds."""
+    """What an instance holds of one subject's budget until `ends`, by its own clock in nanoseconds.
 
-    __slots__ = ("cell", "ends", "free", "owed", "refused", "reset", "under_way", "units", "waiting", "want")
+    `asking` is how many questions for it are under way: what they bring belongs to it.
+    """
+
+    __slots__ = ("asking", "cell", "ends", "free", "owed", "refused", "reset", "under_way", "units", "waiting", "want")
 
     def __init__(self) -> None:
-        self.cell = self.units = self.free = self.waiting = self.owed = 0
+        self.cell = self.units = self.free = self.waiting = self.owed = self.asking = 0
         self.ends = self.reset = self.refused = 0
         self.want = 1
         self.under_way: asyncio.Future[None] | None = None
@@ -148,6 +151,13 @@ class LeasedCounter:
                 lease.under_way = None
 
     async def _take(self, place: Place, subject: str, lease: Lease, cost: int) -> None:
+        lease.asking += 1
+        try:
+            await self._ask(place, subject, lease, cost)
+        finally:
+            lease.asking -= 1
+
+    async def _ask(self, place: Place, subject: str, lease: Lease, cost: int) -> None:
         sent = self._clock_ns()
         if cost:
             self._adapt(lease, cost, sent)
@@ -202,7 +212,7 @@ class LeasedCounter:
                 await self._take(place, subject, lease, 0)
             if all or lease.ends <= now_ns:
                 await self._return(subject, lease)
-            if lease.ends + 2_000 * self._length <= now_ns and not lease.owed:
+            if lease.ends + 2_000 * self._length <= now_ns and not lease.owed and not lease.asking:
                 self._leases.pop(subject, None)
 
     def close(self) -> None:

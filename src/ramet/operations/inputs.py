@@ -17,8 +17,8 @@ from ramet.errors import Fault, Problem
 
 MAX_DEPTH = 40
 MAX_FAULTS = 100
-_QUOTED = (str, datetime, date)
-_BARE = (int, float)
+_PAIRS = {str: 2, datetime: 2, date: 2, int: 1, float: 1, bool: 1, type(None): 1, type(msgspec.UNSET): 0}
+"""The pairs of quotation marks that a key and its value take, by the type of the decoded value; none without a key."""
 
 
 class _DuplicateKey(ValueError):
@@ -36,9 +36,9 @@ def decode_input(
         if isinstance(source, bytes):
             value = decoder.decode(source)
             if not _surely_single(source, value):
-                json.loads(source, object_pairs_hook=_no_duplicates)
-            if b"\\u0000" in source and _has_nul(json.loads(source)):
-                raise msgspec.ValidationError
+                found = json.loads(source, object_pairs_hook=_no_duplicates)
+                if b"\\u0000" in source and _has_nul(found):
+                    raise msgspec.ValidationError
         else:
             value = msgspec.convert(source or {}, decoder.type)
             if _has_nul(source):
@@ -85,14 +85,11 @@ def _surely_single(source: bytes, value: Any) -> bool:
     if b"\\" in source:
         return False
     pairs = 0
-    for given in msgspec.structs.astuple(value):
-        if given is msgspec.UNSET:
-            continue
-        pairs += 1
-        if isinstance(given, _QUOTED):
-            pairs += 1
-        elif given is not None and not isinstance(given, _BARE):
-            return False
+    try:
+        for given in msgspec.structs.astuple(value):
+            pairs += _PAIRS[given.__class__]
+    except KeyError:
+        return False
     return source.count(b'"') == 2 * pairs
 
 

@@ -36,7 +36,7 @@ class Sharing:
             return
         if settings.redis_url:
             self._connect(settings, store, feed, catalog, root, observer)
-        others = Instances(self.connection, store, store.incarnation, time.monotonic_ns, store.units)
+        others = Instances(self.connection, store, store.incarnation, time.monotonic_ns, store.units, observer)
         self.counters = counters_of(settings, others)
 
     def _connect(

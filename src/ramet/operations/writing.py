@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ramet.access.deciding import decides
 from ramet.changes.change import Kind, Position
+from ramet.data.statement import Statement
 from ramet.data.store import Entry, Settle, Transaction
 from ramet.declare.catalog import BASE_FIELDS, ResourceInfo
 from ramet.errors import Fault, Problem
@@ -27,18 +28,35 @@ def own_fields(info: ResourceInfo) -> tuple[str, ...]:
     return tuple(name for name in info.fields if name not in BASE_FIELDS)
 
 
+class _Simple(NamedTuple):
+    """How a `simple` record of one resource is stored.
+
+    `wire` gives what its row is encoded from. `columns` are the places in the row where there may be something to do:
+    a default to put in, or a value to turn into what is stored.
+    """
+
+    insert: Statement
+    wire: Callable[[Sequence[Any]], Any]
+    columns: tuple[tuple[int, Callable[[Any], Any] | None, Callable[[], Any]], ...]
+
+    @classmethod
+    def of(cls, info: ResourceInfo, core: Core) -> _Simple:
+        codec = core.reads[info.name].codec
+        columns = []
+        for place, name in enumerate(own_fields(info), len(BASE_FIELDS)):
+            bind, field = codec.codecs[name].bind, info.fields[name]
+            if bind is not None or not field.required:
+                columns.append((place, bind, field.initial))
+        return cls(core.writes[info.name].insert, codec.wire, tuple(columns))
+
+
 class Writing:
     """Changes rows inside a transaction, by the caller's permit. Values are Python values, rows stored ones."""
 
     def __init__(self, core: Core, hooks: Hooks) -> None:
         self._core = core
         self._hooks = hooks
-        self._columns = {
-            info.name: tuple(
-                (core.reads[info.name].codec.codecs[name].bind, info.fields[name].initial) for name in own_fields(info)
-            )
-            for info in core.catalog
-        }
+        self._simple = {info.name: _Simple.of(info, core) for info in core.catalog}
 
     def simple(self, info: ResourceInfo, values: Values, permit: Permit) -> bool:
         """Whether a new record with `values` needs nothing but to be stored: no hook, rule or reference to look at."""
@@ -53,15 +71,18 @@ class Writing:
 
         Its place in the log is told once it is on disk. `values` are those of `own_fields`, UNSET for their defaults.
         """
-        now = self._core.moment()
-        record_id, owner = self._core.new_id(), caller.id
-        row = [record_id, owner, now, now, 1]
-        for value, (bind, initial) in zip(values, self._columns[info.name], strict=True):
-            stored = initial() if value is msgspec.UNSET else value
-            row.append(stored if bind is None or stored is None else bind(stored))
-        record = _encode(self._core.reads[info.name].codec.wire(row))
-        entry = Entry(info.name, record_id, "created", 1, owner, record)
-        self._core.store.insert(self._core.writes[info.name].insert, row, entry, settle)
+        core = self._core
+        insert, wire, columns = self._simple[info.name]
+        now, record_id, owner = core.moment(), core.new_id(), caller.id
+        row = [record_id, owner, now, now, 1, *values]
+        for place, bind, initial in columns:
+            value = row[place]
+            if value is msgspec.UNSET:
+                row[place] = value = initial()
+            if bind is not None and value is not None:
+                row[place] = bind(value)
+        record = _encode(wire(row))
+        core.store.insert(insert, row, Entry(info.name, record_id, "created", 1, owner, record), settle)
         return row, record
 
     async def create(

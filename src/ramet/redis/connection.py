@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,12 +28,15 @@ from redis.exceptions import (
 
 from ramet.errors import SettingsError
 from ramet.observe import Lifecycle, Observer
+from ramet.redis.opened import Opened
 
 T = TypeVar("T")
 CLUSTERS = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 SCHEMES = ("redis", "rediss", "unix", *CLUSTERS)
 FAILURES = 2
 """Failures in a row after which it counts as gone."""
+BESIDE = 4
+"""Connections to each server of a cluster for what is no call: looks at the servers, probes and subscriptions."""
 PROBE_PAUSE = 0.5
 PROBE_TIMEOUT = 1.0
 """Seconds between two probes of what is gone, and that one may take: no request waits for it."""
@@ -73,8 +76,13 @@ class Connection:
     def __init__(self, url: str, observer: Observer, *, timeout: float, connections: int) -> None:
         self._observer = observer
         self._timeout = timeout
-        self._client: Any = _client(url, timeout, connections)
+        self._opened = Opened()
+        self._client: Any = _client(url, timeout, connections, self._opened)
         self._clustered = isinstance(self._client, RedisCluster)
+        # The driver makes callers wait for a connection, but those of a cluster it refuses.
+        self._turns: AbstractAsyncContextManager[Any] = (
+            asyncio.Semaphore(connections) if self._clustered else nullcontext()
+        )
         self._failures = 0
         self._gone = asyncio.Event()
         self._gone.set()
@@ -98,8 +106,10 @@ class Connection:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._gone.set()
         with suppress(Exception):
             await self._client.aclose()
+        await self._opened.end()
 
     async def get(self, key: bytes) -> bytes | None:
         """The value of a key. Raises Unreachable."""
@@ -135,12 +145,14 @@ class Connection:
             _forget(answer)
             raise Unreachable("It is gone.")
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._turns:
                 found = await answer
         # The driver has errors that are not of its own base class: a cluster of which no server answers is one.
         except Exception as error:
             self._fail(error)
             raise Unreachable(_sentence(error)) from error
+        finally:
+            _forget(answer)  # it was not begun if there was no turn
         self._failures = 0
         return found
 
@@ -158,15 +170,18 @@ class Connection:
         while True:
             await self._gone.wait()
             await asyncio.sleep(PROBE_PAUSE)
-            try:
-                async with asyncio.timeout(PROBE_TIMEOUT):
-                    if self._clustered:  # it would not look by itself who serves what it has found nobody for
-                        await self._client.aclose()
-                    else:  # the name may stand for another server by now
-                        await self._client.connection_pool.disconnect(inuse_connections=False)
+            with suppress(Exception):
+                await self._leave()
                 await self._probe()
-            except Exception:
-                continue
+
+    async def _leave(self) -> None:
+        """Closes what leads to the servers there were."""
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            if self._clustered:  # it would not look by itself who serves what it has found nobody for
+                await self._client.aclose()
+                await self._opened.close()
+            else:  # the name may stand for another server by now
+                await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _probe(self) -> None:
         """Writes by a script: one that allows only a part of that, a replica or one that is full, is of no use."""
@@ -227,20 +242,22 @@ async def _receive(pubsub: Any, told: Callable[[bytes], None]) -> None:
         await pubsub.get_message(timeout=PROBE_TIMEOUT)
 
 
-def _client(url: str, timeout: float, connections: int) -> Any:
+def _client(url: str, timeout: float, connections: int, opened: Opened) -> Any:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         raise SettingsError(f"RAMET_REDIS_URL: expected one of {', '.join(f'{name}://' for name in SCHEMES)}.")
     given: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": PROBE_TIMEOUT, "protocol": 2}
+    greeted = {"redis_connect_func": opened.greet}
     try:
         if scheme in CLUSTERS:
             plain = CLUSTERS[scheme] + url[len(scheme) :]
             retry = Retry(NoBackoff(), 1)
-            return RedisCluster.from_url(
-                plain, max_connections=connections, retry=retry, require_full_coverage=False, **given
+            cluster = RedisCluster.from_url(
+                plain, max_connections=connections + BESIDE, retry=retry, require_full_coverage=False, **given
             )
+            return opened.watch(cluster)
         pool: Any = BlockingConnectionPool.from_url(
-            url, max_connections=connections, timeout=timeout, retry=Retry(NoBackoff(), 0), **given
+            url, max_connections=connections, timeout=timeout, retry=Retry(NoBackoff(), 0), **given, **greeted
         )
         return Redis.from_pool(pool)
     except (ValueError, RedisError, TypeError) as error:

@@ -16,6 +16,7 @@ class Log:
         self.rows: list[Change] = []
         self.newest = 0
         self.failing = False
+        self.late = 0  # changes that are committed after a look, before the next
         self._seen = 0
         self.looks = 0
 
@@ -33,7 +34,7 @@ class Log:
             raise OSError("no")
         moved = self._seen != self.newest
         self._seen = self.newest
-        return moved
+        return moved or self.late > 0
 
     def after(self, seq: int, limit: int) -> Sequence[Change]:
         if self.failing:
@@ -41,6 +42,8 @@ class Log:
         return [row for row in self.rows if row.seq > seq][:limit]
 
     def head(self) -> int:
+        self.add(self.late)
+        self.late = 0
         return self.newest
 
     def mark(self, seq: int) -> str:
@@ -119,6 +122,16 @@ async def test_a_log_that_was_trimmed_to_nothing_is_a_gap_too() -> None:
     log.add()
     assert feed.sync()
     assert one.seen == [0, 6]
+
+
+async def test_what_is_committed_between_two_looks_is_no_gap() -> None:
+    log = Log()
+    feed, one, _ = await following(log)
+    log.late = 2
+    assert feed.sync()
+    assert one.seen == [1, 2]
+    assert feed.sync()
+    assert one.seen == [1, 2]
 
 
 async def test_while_the_log_cannot_be_read_copies_are_not_to_be_used_and_nothing_is_lost() -> None:

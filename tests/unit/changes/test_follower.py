@@ -28,6 +28,7 @@ class Server:
         self.timeline = "00000001"
         self.failing = False
         self.overfull = False
+        self.unread = False
         self.trimmed = False
         self.hints = 0
         self.asked: list[int] = []
@@ -62,6 +63,8 @@ class Server:
 
     async def recent(self, at: int, resources: Sequence[str]) -> AsyncIterator[Change]:
         for row in self.rows:
+            if self.unread and row.at > at:
+                raise OSError("no connection")
             if row.at >= at and row.resource in resources:
                 yield row
 
@@ -199,6 +202,43 @@ async def test_every_copy_is_made_anew_when_rows_may_have_been_missed(missed: st
     server.commit(server.begin())
     await feed.poll()
     assert copy.seen == [0, 8]
+
+
+@pytest.mark.parametrize("missed", ["timeline", "overfull", "trimmed"])
+async def test_what_a_beginning_could_not_read_is_due_until_it_is_read(missed: str) -> None:
+    server = Server()
+    feed, copy, _ = await following(server)
+    anew = Copy(feed, Recent(lambda: 5 * HOUR, ["Task"]))
+    for _ in range(7):
+        server.commit(server.begin())
+    setattr(server, missed, "00000002" if missed == "timeline" else True)
+    server.unread = True
+    with pytest.raises(OSError, match="no connection"):
+        await feed.poll()
+    assert not feed.sync()
+    server.overfull = server.trimmed = False
+    server.commit(server.begin())
+    with pytest.raises(OSError, match="no connection"):
+        await feed.poll()
+    assert not feed.sync()
+    assert (anew.seen, copy.seen) == ([0, 5, 8, 5], [0, 8]), "subscribers are told of a gap once, and go on"
+    server.unread = False
+    await feed.poll()
+    assert feed.sync()
+    assert (anew.seen[4:], copy.seen) == ([5, 6, 7, 8], [0, 8])
+    await feed.poll()
+    assert len(anew.seen) == 8
+
+
+async def test_a_doubt_while_a_beginning_reads_holds_until_the_next_look() -> None:
+    server = Server()
+    feed, _, _ = await following(server)
+    Copy(feed, Recent(lambda: (feed.doubt(), 0)[1], ["Task"]))
+    server.timeline = "00000002"
+    await feed.poll()
+    assert not feed.sync()
+    await feed.poll()
+    assert feed.sync()
 
 
 async def test_confirmed_subscribers_are_given_what_the_log_tells_each_once_own_changes_too() -> None:

@@ -33,7 +33,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_a_connection_that_the_server_has_ended_is_replaced_at_whatever_moment_it_is_used(turns: int) -> None:
     """Its farewell comes in before its end: between the two the connection is open, and of no use."""
     server = databases.server()
-    pool = make(server.url("postgres"))
+    pool = make(server.url("postgres"), clock=lambda: 0.0)  # it is found dead at once, however busy the machine is
     try:
         pid = (await pool.read("SELECT pg_backend_pid()", ()))[0][0]
         server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
@@ -83,21 +83,30 @@ async def test_who_waits_on_a_dropped_connection_hears_of_it_and_is_not_tried_an
 
 
 async def test_a_crowd_at_a_new_pool_waits_for_the_first_connections_and_all_are_opened_in_the_end() -> None:
-    pool = make(databases.server().url("postgres"), size=8)
+    pool = make(databases.server().url("postgres"), size=8, wait=60.0)
     most = 0
 
     async def ask() -> None:
         nonlocal most
-        asking = asyncio.ensure_future(pool.read("SELECT pg_sleep(0.05)", ()))
+        asking = asyncio.ensure_future(pool.read("SELECT pg_advisory_xact_lock_shared(7)", ()))
         while not asking.done():
             most = max(most, pool._trying)
             await asyncio.sleep(0)
         await asking
 
+    holder = make(databases.server().url("postgres"), size=1)
+    link = await holder.take()
     try:
-        await asyncio.gather(*(ask() for _ in range(40)))
+        await link.driver.execute("SELECT pg_advisory_lock(7)")
+        async with asyncio.TaskGroup() as crowd:
+            for _ in range(40):
+                crowd.create_task(ask())
+            await until(lambda: pool._count == 8 and not pool._trying)
+            await link.driver.execute("SELECT pg_advisory_unlock(7)")
         assert (most, pool._count, len(pool._idle)) == (3, 8, 8)
     finally:
+        holder.give(link)
+        await holder.close()
         await pool.close()
 
 

@@ -163,7 +163,7 @@ async def test_without_a_safeguard_some_window_holds_more(
 
 
 async def test_the_time_is_the_servers(pool: Pool) -> None:
-    fleet = Fleet(pool, Policy("sign_in", 2, 1))
+    fleet = Fleet(pool, Policy("sign_in", 2, 5))
     fleet.tells = False
     fleet.now = time.monotonic_ns()
     assert [(await fleet.ask(number)).admitted for number in range(3)] == [True, True, False]

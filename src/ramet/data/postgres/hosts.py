@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,6 +30,7 @@ async def connect(url: str, *, silence: float, **options: Any) -> Any:
     """
     tasks: list[asyncio.Task[Any]] = []
     waiting = each(url)
+    driver = None
     try:
         while True:
             if waiting:
@@ -47,8 +47,12 @@ async def connect(url: str, *, silence: float, **options: Any) -> Any:
             if not waiting and all(task.done() for task in tasks):
                 raise next(error for task in reversed(tasks) if (error := task.exception()) is not None)
     finally:
-        for task in tasks:
-            await _give_up(task)
+        try:
+            await _give_up(tasks)
+        except asyncio.CancelledError:
+            if driver is not None:
+                driver.terminate()
+            raise
 
 
 async def commits_nowhere(url: str, limit: float) -> bool | None:
@@ -87,10 +91,18 @@ async def _commits_not(url: str, limit: float) -> bool | None:
             driver.terminate()
 
 
-async def _give_up(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(BaseException):
-        (await task).terminate()
+async def _give_up(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Waits for their end. Who is cancelled meanwhile is told so, and what they have opened is closed all the same."""
+    for task in tasks:
+        task.add_done_callback(_end)
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
 
 
 def _end_when_silent(driver: Any, silence: float) -> None:

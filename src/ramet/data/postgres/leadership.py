@@ -43,6 +43,7 @@ class Leadership:
         now = time.monotonic()
         if self._held.get(name, 0.0) > now + LEASE / 2:
             return True
+        self._held.setdefault(name, 0.0)  # who is stopped while it asks may have got it
         if await self._pool.read(_TAKE, (name, self._holder, int(LEASE * 1000))):
             self._held[name] = now + LEASE
             return True

@@ -15,13 +15,14 @@ from ramet.changes.source import Missed, Touched
 from ramet.changes.span import Span, parse_mark
 from ramet.data.postgres.beat import NOW, Mark
 from ramet.data.postgres.connection import TIMELINE, Link, open_link
+from ramet.data.postgres.failures import as_problem
 from ramet.data.postgres.pool import Pool
 from ramet.data.store import Rows
 
 CHANNEL = "ramet_changes"
 SILENCE = 2.0
-"""Seconds after which a connection that says nothing is left, and that a new one may take to be opened: the follower is
-the first that has to know, and has to be back soon."""
+"""Seconds after which a connection that says nothing is left, and that a new one may take to be opened, but for the
+first: the follower is the first that has to know, and has to be back soon."""
 MOST = 20_000
 """Rows that one poll reads; when there are more, making copies anew costs less."""
 PAGE = 1_000
@@ -91,7 +92,7 @@ class PostgresChanges:
         self._now = now
         self._mark = mark
         self._copy = copy
-        self._timeout = min(timeout, SILENCE)
+        self._timeout = timeout
         self._limit = limit
         self._retention = retention
         self._link: Link | None = None
@@ -100,12 +101,15 @@ class PostgresChanges:
         self.incarnation = ""
 
     async def poll(self, seen: Snapshot | None) -> Poll:
-        """As in `ramet.changes.follower`."""
+        """As in `ramet.changes.follower`. Raises Problem."""
         try:
             return await self._poll(await self._connected(), seen)
-        except BaseException:
+        except BaseException as error:
             self._leave()
-            raise
+            problem = as_problem(error) if isinstance(error, Exception) else error
+            if problem is error:
+                raise
+            raise problem from error
 
     async def _poll(self, driver: Any, seen: Snapshot | None) -> Poll:
         now, began = self._now(), time.monotonic()
@@ -113,6 +117,7 @@ class PostgresChanges:
             rows = await driver.fetch(_NOW)
         else:
             rows = await driver.fetch(_POLL, *_beyond(seen))
+        self._timeout = min(self._timeout, SILENCE)
         self._before, self._looked = (now if seen is None else self._looked), now
         snapshot, timeline, place, clock, run = rows[0][:5]
         self._mark(Mark(began, timeline, place, clock))
@@ -167,11 +172,15 @@ class PostgresChanges:
         span = Span(given.incarnation, timeline, given.at, given.old, given.new or head)
         rows = await self._pool.read(_MISSED, (*_beyond(span.old), given.seq, str(span.new), limit))
         changes = [change for row in rows for change in _with_before(row)]
+
+        def holds(seq: int, xid: int) -> bool:
+            return span.new.shows(xid)
+
         if len(rows) == limit:
-            return Missed(changes, span, span.mark(changes[-1].seq), more=True)
+            return Missed(changes, span, span.mark(changes[-1].seq), holds, more=True)
         if given.new is not None:
-            return Missed(changes, span, span.end, more=True)
-        return Missed(changes, span, Span(given.incarnation, timeline, now, head, head).end, more=False)
+            return Missed(changes, span, span.end, holds, more=True)
+        return Missed(changes, span, Span(given.incarnation, timeline, now, head, head).end, holds, more=False)
 
     def _is_old(self, at: int, now: int) -> bool:
         """Whether rows written after a time may have been trimmed."""

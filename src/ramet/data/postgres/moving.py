@@ -39,9 +39,12 @@ class ServerTarget:
         except psycopg.Error as error:
             raise MoveError(f"The target cannot be opened: {reason(error)}.") from error
         try:
-            if self._ask("SELECT pg_backend_pid()")[0][0] != self._connection.info.backend_pid:
-                raise MoveError("A pooler stands before the target. Give the address of the server itself.")
-            self._ask("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            with _telling(), self._connection.transaction():  # in a server of a pooler nothing of this is left
+                self._ask("SET LOCAL statement_timeout = 0")
+                if self._ask("SELECT pg_backend_pid()")[0][0] != self._connection.info.backend_pid:
+                    raise MoveError("A pooler stands before the target. Give the address of the server itself.")
+                for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                    self._ask(f"SET {name} = 0")
             (free,) = self._ask(f"SELECT pg_try_advisory_lock({LOCK})")[0]
             if not free:
                 raise MoveError("Another move or migration is under way in the target. Wait for its end.")

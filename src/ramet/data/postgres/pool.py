@@ -73,11 +73,22 @@ class Pool:
                 raise _silent()
             await self._free()
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is a connection that nobody uses or waits for."""
+        return bool(self._idle) and not self._waiters
+
     async def warm(self, count: int) -> None:
         """Has so many connections ready, if they can be opened."""
-        links = await asyncio.gather(*(self.take() for _ in range(min(count, self._size))), return_exceptions=True)
-        for link in links:
-            if isinstance(link, Link):
+        links: list[Link] = []
+
+        async def hold() -> None:
+            links.append(await self.take())
+
+        try:
+            await asyncio.gather(*(hold() for _ in range(min(count, self._size))), return_exceptions=True)
+        finally:
+            for link in links:
                 self.give(link)
 
     def give(self, link: Link) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from ramet.data.postgres.outage import Outage
 from ramet.data.postgres.pool import Pool
 from ramet.data.postgres.replicas import Replica, Replicas
-from ramet.data.postgres.report import Report, explain
+from ramet.data.postgres.report import Report
 from ramet.data.statement import Statement
 from ramet.data.store import Rows
 from ramet.errors import Problem
+
+PLAN_SECONDS = 1.0
+"""Seconds in which the plan of a slow read must come."""
 
 
 class Reader:
@@ -69,8 +73,13 @@ class Reader:
         return rows
 
     async def _explain(self, sql: str, arguments: tuple[Any, ...]) -> str:
-        link = await self._primary.take()
+        """The plan, or why there is none: the read itself has its answer, for which somebody waits."""
+        await asyncio.sleep(0)  # who waits for the connection that was used comes first
+        if not self._primary.idle:
+            return "no plan: every connection to the database is in use"
         try:
-            return await explain(link.driver, sql, arguments)
-        finally:
-            self._primary.give(link)
+            async with asyncio.timeout(PLAN_SECONDS):
+                rows = await self._primary.read(f"EXPLAIN {sql}", arguments, again=False)
+        except Exception as error:
+            return f"no plan: {str(error) or type(error).__name__}"
+        return "\n".join(str(row[0]) for row in rows)

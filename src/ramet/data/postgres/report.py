@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import asyncpg
-
 from ramet.observe import Observer, StatementRun
 
 
@@ -26,11 +22,3 @@ class Report:
         """One statement ran."""
         if self._observer.wants(StatementRun):
             self._observer.emit(StatementRun(sql, seconds, rows, plan))
-
-
-async def explain(driver: Any, sql: str, arguments: tuple[Any, ...]) -> str:
-    """The engine's plan for a statement, one step a line. Not for use in a transaction: it may fail."""
-    try:
-        return "\n".join(str(row[0]) for row in await driver.fetch(f"EXPLAIN {sql}", *arguments))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return f"no plan: {error}"

@@ -104,15 +104,14 @@ class PostgresStore:
             await self._pool.warm(OPENING)
             self.incarnation = await self.fact("incarnation", lambda: secrets.token_hex(4))
             self.changes.incarnation = self.incarnation
-        except Problem as problem:
+        except BaseException as error:
             await self._pool.close()
-            what = type(problem.__cause__).__name__
+            if not isinstance(error, Problem):
+                raise
+            what = type(error.__cause__).__name__
             raise Unready(
                 f"The database does not answer ({what}). Look at RAMET_DATABASE_URL and at the server."
-            ) from problem
-        except Unready:
-            await self._pool.close()
-            raise
+            ) from error
         settings = self._settings
         self.feed = Follower(self.changes, self.incarnation, self._observer, settings.max_staleness)
         self._writer = Writer(

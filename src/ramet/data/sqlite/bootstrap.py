@@ -58,7 +58,7 @@ def ensure_schema(url: str, schema: Schema, catalog: Catalog, revision: str = ""
         if read_fact(connection, FINGERPRINT) is None:
             connection.execute("BEGIN IMMEDIATE")
             _create(connection, statements, revision)
-            if _is_verbatim(connection, statements):
+            if read_fact(connection, FINGERPRINT) is None and _is_verbatim(connection, statements):
                 record_schema(connection, wanted, catalog)
             connection.execute("COMMIT")
         same = read_fact(connection, FINGERPRINT) == wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,8 +12,14 @@ import apsw
 from ramet.errors import SettingsError
 
 PAGE_CACHE_KIB = 4_096
+LOCKED = 5.0
+"""Seconds that another process may hold the lock of the file."""
+LOG_BYTES = 80 * 1024 * 1024
+"""What the file of the write-ahead log is cut back to when it begins anew: more than it takes (see `committer`), so
+that its blocks are not given back and taken again each time."""
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 _UNUSABLE = (
+    apsw.BusyError,
     apsw.CantOpenError,
     apsw.CorruptError,
     apsw.FullError,
@@ -37,20 +44,21 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
 
     It is for one thread at a time, whichever, and has no lock of its own.
 
-    Raises SettingsError when the file cannot be opened, is not a database, or its disk is full or fails.
+    Raises SettingsError when the file cannot be opened, is not a database, is locked for long, or its disk is full or
+    fails.
     """
     try:
         connection = apsw.Connection(str(path), flags=_FLAGS, statementcachesize=500)
         # Without this a statement is planned for the values it was given first, and planned anew for others: a list
         # at each of its runs, since the planner looks at its LIMIT.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        connection.set_busy_timeout(5_000)
+        connection.set_busy_timeout(int(LOCKED * 1_000))
         if writes:
-            connection.pragma("journal_mode", "wal")
+            _log_ahead(connection)
             connection.pragma("synchronous", "full")
             connection.pragma("foreign_keys", True)
             connection.pragma("wal_autocheckpoint", 4_000)
-            connection.pragma("journal_size_limit", 67_108_864)
+            connection.pragma("journal_size_limit", LOG_BYTES)
         else:
             connection.pragma("query_only", True)
         connection.pragma("cache_size", -PAGE_CACHE_KIB)
@@ -61,6 +69,19 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
         raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
     connection.create_scalar_function("ramet_fold", _fold, 1, deterministic=True)
     return connection
+
+
+def _log_ahead(connection: apsw.Connection) -> None:
+    """SQLite does not wait, whatever its time-out, while another process makes a new file keep a log, as we do."""
+    deadline = time.monotonic() + LOCKED
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)  # as SQLite does itself elsewhere, until the deadline
 
 
 def _fold(*values: Any) -> str | None:

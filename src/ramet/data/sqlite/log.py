@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import starmap
 from pathlib import Path
 
@@ -27,7 +27,8 @@ _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ramet_ch
 class SqliteChanges:
     """Notices commits of any process, exactly and without waiting, by the WAL index.
 
-    Where that cannot be mapped, `PRAGMA data_version` on the reading connection says the same, at more cost.
+    Where that cannot be mapped, `PRAGMA data_version` on the reading connection says the same, at more cost. `pages`
+    tells how many the write-ahead log has; None there.
     """
 
     def __init__(self, reader: Reader, path: Path, incarnation: str) -> None:
@@ -36,12 +37,14 @@ class SqliteChanges:
         self._execute = reader.execute
         self._version: object = None
         self._index: WalIndex | None = None
+        self.pages: Callable[[], int] | None = None
         try:
             self._index = WalIndex(path)
         except OSError:
             self.moved = self._version_moved
         else:
             self.moved = self._index.moved
+            self.pages = self._index.pages
 
     def close(self) -> None:
         """Only once the store's connections are closed."""
@@ -82,7 +85,9 @@ class SqliteChanges:
         # A place without a row stands for trimmed rows, or for a database that was changed underneath.
         whole = not rows or rows[-1].seq == last
         more = len(rows) == limit
-        return Missed(rows, self, self.mark(last), more) if whole and (more or last >= head) else None
+        if not whole or not (more or last >= head):
+            return None
+        return Missed(rows, self, self.mark(last), lambda seq, xid: seq <= last, more)
 
     def since(self, at: int, resources: Sequence[str]) -> Iterator[Change]:
         head = self.head()

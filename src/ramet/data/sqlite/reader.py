@@ -96,8 +96,12 @@ class Reader:
         self._budget.left = 1_000
         return self.execute(sql, arguments).fetchall()
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Ends its threads, once they have read what they are at."""
         self._pool.shutdown(wait=True)
+
+    def close(self) -> None:
+        """Once it has finished."""
         for _ in range(THREADS):
             self._idle.get()[0].close()
         self._inline.close()

@@ -12,8 +12,9 @@ from ramet.changes.change import Change
 from ramet.changes.ordered import OrderedFeed
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import ensure_schema
+from ramet.data.sqlite.committer import Committer
 from ramet.data.sqlite.connection import database_path, open_connection
-from ramet.data.sqlite.leadership import Leadership, attend
+from ramet.data.sqlite.leadership import Leadership, attend, in_turn
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
 from ramet.data.sqlite.report import Report
@@ -49,6 +50,7 @@ class SqliteStore:
         now: Callable[[], int],
         committed: Callable[[Sequence[Change]], None] | None = None,
     ) -> None:
+        self._path = path
         self._attends = attend(path)
         connection = open_connection(path, writes=True)
         connection.set_busy_timeout(5_000)
@@ -60,6 +62,7 @@ class SqliteStore:
         self.feed = OrderedFeed(self.changes, self.incarnation)
         self.writer = Writer(
             connection,
+            Committer(connection, path, self.changes.pages),
             self.incarnation,
             now,
             committed or self.feed.committed,
@@ -104,6 +107,9 @@ class SqliteStore:
         self.reader.fetch_now("SELECT count(*) FROM ramet_facts")
 
     async def fact(self, name: str, make: Callable[[], str]) -> str:
+        if kept := await self.reader.fetch(_FACT, {"name": name}):
+            return str(kept[0][0])
+
         async def work(tx: SqliteTransaction) -> str:
             if not (rows := await tx.fetch(_FACT, {"name": name})):
                 await tx.run(_KEEP_FACT, (name, make()))
@@ -127,7 +133,9 @@ class SqliteStore:
 
     async def stop(self) -> None:
         await self.writer.close()
-        self.reader.close()
+        self.reader.finish()
+        async with in_turn(self._path):
+            self.reader.close()
         self.changes.close()
         self._leadership.close()
         os.close(self._attends)
@@ -148,9 +156,12 @@ def open_store(
 
 def _incarnation(connection: Any) -> str:
     """The name of this database's log, made once: positions of another database mean nothing here."""
-    connection.execute(
-        "INSERT INTO ramet_facts (name, value) VALUES ('incarnation', ?) ON CONFLICT DO NOTHING",
-        (secrets.token_hex(4),),
-    )
-    row = connection.execute("SELECT value FROM ramet_facts WHERE name = 'incarnation'").fetchone()
+    kept = "SELECT value FROM ramet_facts WHERE name = 'incarnation'"
+    row = connection.execute(kept).fetchone()
+    if row is None:
+        connection.execute(
+            "INSERT INTO ramet_facts (name, value) VALUES ('incarnation', ?) ON CONFLICT DO NOTHING",
+            (secrets.token_hex(4),),
+        )
+        row = connection.execute(kept).fetchone()
     return str(row[0])

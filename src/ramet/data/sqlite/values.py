@@ -36,7 +36,8 @@ def store_moment(value: datetime) -> str:
     """UTC with microseconds, always 27 characters, so that text order is time order."""
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
-    return value.isoformat(timespec="microseconds")[:26] + "Z"
+    text: str = msgspec.to_builtins(value)  # a tenth of the time that `isoformat` takes
+    return text if len(text) == 27 else f"{text[:-1]}.000000Z"
 
 
 def moment(microseconds: int) -> str:

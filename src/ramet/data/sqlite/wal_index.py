@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from pathlib import Path
 
 HEADER = 48
@@ -57,6 +58,10 @@ class WalIndex:
             return False
         self._seen = header
         return True
+
+    def pages(self) -> int:
+        """How many pages the log has, moved into the file or not: `mxFrame` of the header."""
+        return int.from_bytes(self._memory[16:20], sys.byteorder)
 
     def close(self) -> None:
         """Only once this store's connections are closed."""

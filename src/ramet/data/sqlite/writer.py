@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from ramet.changes.change import Change, Position
+from ramet.data.sqlite.committer import Committer
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
 from ramet.data.sqlite.transaction import LOG, SqliteTransaction
@@ -40,6 +40,10 @@ LOG_MANY = LOG.replace("INSERT", "INSERT OR ROLLBACK") + f", {LOG.rpartition('VA
 MAX_BATCH_SECONDS = 0.01
 LOCK_WAIT = (0.0002, 0.002)
 """Least and greatest pause, in seconds, before another try for a lock that another process holds."""
+LONG = 2 * MAX_BATCH_SECONDS
+"""Seconds from which holding that lock is long: others may look for it many times and miss the moment in between."""
+LONG_ENOUGH = 0.05
+"""Seconds for which it is held in long pieces before others are given the time to look for it once."""
 
 
 class Insertion(NamedTuple):
@@ -67,6 +71,7 @@ class Writer:
     def __init__(
         self,
         connection: apsw.Connection,
+        committer: Committer,
         incarnation: str,
         now: Callable[[], int],
         committed: Callable[[Sequence[Change]], None],
@@ -77,6 +82,7 @@ class Writer:
         timeout: float,
     ) -> None:
         self._connection = connection
+        self._committer = committer
         self._incarnation = incarnation
         self._now = now
         self._committed = committed
@@ -85,9 +91,9 @@ class Writer:
         self._queue_limit = queue_limit
         self._timeout = timeout
         self._waiting: deque[Asked | Insertion] = deque()
-        self._thread = ThreadPoolExecutor(1, "ramet-commit")
         self._inserted: list[Change] = []
         self._run_rows = 8
+        self._held = self._theirs_until = 0.0
         self._runs: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -119,7 +125,7 @@ class Writer:
         self._closed = True
         if self._runs is not None:
             await self._runs
-        self._thread.shutdown(wait=True)
+        self._committer.close()
         self._connection.close()
 
     async def _run_batches(self) -> None:
@@ -127,9 +133,13 @@ class Writer:
             done: list[Done] = []
             self._inserted = []
             try:
+                if (theirs := self._theirs_until - perf_counter()) > 0:
+                    await asyncio.sleep(theirs)
                 await self._begin()
+                began = perf_counter()
                 await self._run_batch(done)
                 await self._commit(done)
+                self._give_way(began)
             except Exception as error:
                 self._refuse(done, as_problem(error))
                 return
@@ -149,6 +159,15 @@ class Writer:
                 if perf_counter() > deadline:
                     raise
             await asyncio.sleep(random.uniform(*LOCK_WAIT))
+
+    def _give_way(self, began: float) -> None:
+        """Leaves the lock to others for a moment after it was held long: who takes it again at once might for ever."""
+        now = perf_counter()
+        if now - began < LONG:
+            return
+        self._held += now - began
+        if self._held >= LONG_ENOUGH:
+            self._held, self._theirs_until = 0.0, now + 1.5 * LOCK_WAIT[1]
 
     async def _run_batch(self, done: list[Done]) -> None:
         """Runs what waits; `done` gets whom to tell of which result. Whatever fails fails alone."""
@@ -302,9 +321,8 @@ class Writer:
         if not self._connection.in_transaction:
             return
         started = perf_counter()
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._connection.execute, "COMMIT")
+            await self._committer.commit()
         except Exception as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -322,6 +340,7 @@ class Writer:
             try:
                 settle(result)
             except Exception as error:  # the others are still to be told
+                loop = asyncio.get_running_loop()
                 loop.call_exception_handler({"message": "A stored change could not be told.", "exception": error})
 
     def _refuse(self, done: list[Done], error: Exception) -> None:
