@@ -16,7 +16,7 @@ from ramet.identity.caller import system
 from ramet.identity.keys import derive, new_root, read_root
 from ramet.identity.service import RESOURCES, Identity
 from ramet.identity.users import User
-from ramet.interfaces.front import Mounts, rest_of
+from ramet.interfaces.front import Mounts, answer, rest_of
 from ramet.interfaces.pages.site import pages_of
 from ramet.interfaces.pages.waiting import Waiting
 from ramet.interfaces.realtime.realtime import Realtime
@@ -69,7 +69,7 @@ class App:
         self._rest: Any = None
         self._sockets: Any = None
         self._waiting = Waiting(self.open)
-        self._asgi = AsgiApp(self._handle, self.startup, self.shutdown, lambda: self._sockets.asgi)
+        self._asgi = AsgiApp(lambda it: answer(self._rest, it), self.startup, self.shutdown, lambda: self._sockets.asgi)
         self._settings: Settings | None = None
         self._lag = LoopLag()
 
@@ -107,10 +107,12 @@ class App:
         self._fit(settings)
         self.store = open_store(settings, self.schema, self.catalog, self.observer, self.clock)
         await self.store.start()
+        self._begun: list[Any] = [self.store]
         try:
             await self._assemble(settings, self.observer)
         except BaseException:
-            await self.store.stop()
+            for part in (self._mounts, *reversed(self._begun)):
+                await part.stop()
             raise
 
     async def _assemble(self, settings: Settings, observer: Observer) -> None:
@@ -121,6 +123,7 @@ class App:
         limiter = Limiter(settings, sharing.counters, time.monotonic_ns, observer)
         self.identity = Identity(settings, root, limiter, observer, self.clock)
         self.identity.follow(self.feed)
+        self._begun += [sharing, self.feed, self.identity]
         await self.feed.start()
         await sharing.start()
         self.core = Core(
@@ -144,13 +147,13 @@ class App:
         routes = Routes(self.catalog)
         in_flight = InFlight(settings.in_flight_limit, observer, self._lag)
         self.watch = Watch(settings, observer, [target.name for target in routes])
+        self._begun.insert(0, self.watch)  # hears of the others' end
         self.watch.add(figures(self.core, in_flight, realtime.streams), checks(self.core), copies(self.core))
         sign_in = await ready_sign_in(self.store) if settings.demo else None
         pages = pages_of(self.core, routes, sign_in, self.watch, realtime.pages)
-        self._rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages)
-        self._sockets = realtime.sockets
-        await self._mounts.startup()
+        rest = rest_of(self.core, handlers, pipeline, routes, in_flight, recall, pages)
         await self.identity.start(self.as_system(), self.store.lead)
+        await self._mounts.startup()
         self._outbox = Outbox(self.core, handlers.writing)
         self._chores = Housekeeping(self.core)
         await self.watch.start()
@@ -158,7 +161,9 @@ class App:
         self.feed.follow(settings.follow_interval)
         self._outbox.start()
         self._chores.start()
-        self._running = True
+        self._rest, self._sockets, self._running = rest, realtime.sockets, True
+        if self.draining:  # told to stop before it could begin
+            await self.drain()
 
     async def drain(self) -> None:
         """Ends streams; for a process that is told to stop and still answers requests."""
@@ -170,13 +175,12 @@ class App:
     async def shutdown(self) -> None:
         """Finishes accepted writes and closes everything."""
         await self._waiting.stop()
-        if not self._running:
+        running, self._running, self.draining = self._running, False, False
+        if not running:
             return
-        above = (self._mounts, self.realtime, self._outbox, self._chores, self.identity)
-        for part in (*above, self.feed, self.sharing, self.store, self.watch):
+        for part in (self._mounts, self.realtime, self._outbox, self._chores, *reversed(self._begun)):
             await part.stop()
         self._lag.stop()
-        self._running = False
 
     def begin(self, scope: Any, protocol: Any) -> Any:
         """Answers a request that came over RSGI and gives None, or gives what is left of it to await."""
@@ -189,9 +193,6 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         mount = None if scope["type"] == "lifespan" else self._mounts.find(relative_path(scope))
         await (self._asgi if mount is None else mount.asgi)(scope, receive, send)
-
-    async def _handle(self, request: Any) -> Any:
-        return self._rest.at_once(request) or await self._rest(request)
 
     def _fit(self, settings: Settings) -> None:
         if engine_for(settings.database_url) is not self.engine:

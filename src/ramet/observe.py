@@ -167,6 +167,13 @@ class Observer:
             raise TypeError(f"{kind.__name__} is not an event; events are {', '.join(e.__name__ for e in EVENTS)}")
         self._subscribers[kind] = (*self._subscribers.get(kind, ()), subscriber)
 
+    def unsubscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> None:
+        left = tuple(other for other in self._subscribers.get(kind, ()) if other != subscriber)
+        if left:
+            self._subscribers[kind] = left
+        else:
+            self._subscribers.pop(kind, None)
+
     def emit(self, event: Event) -> None:
         for subscriber in self._subscribers.get(type(event), ()):
             subscriber(event)
@@ -174,3 +181,21 @@ class Observer:
     def wants(self, kind: type[msgspec.Struct]) -> bool:
         """Whether anybody listens: lets a hot path skip building an event."""
         return kind in self._subscribers
+
+
+class Subscriptions(Observer):
+    """Those of one life of an application: made at its observer, which outlives it, until they are left."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
+        self._leaves: list[Callable[[], None]] = []
+
+    def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> None:
+        self._observer.subscribe(kind, subscriber)
+        self._leaves.append(lambda: self._observer.unsubscribe(kind, subscriber))
+
+    def leave(self) -> None:
+        """Nothing is told any more."""
+        while self._leaves:
+            self._leaves.pop()()

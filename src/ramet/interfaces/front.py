@@ -16,6 +16,7 @@ from ramet.interfaces.rest.repeats import Repeats
 from ramet.interfaces.rest.routes import Routes
 from ramet.interfaces.transport.asgi import AsgiApplication
 from ramet.interfaces.transport.mount import Mount
+from ramet.interfaces.transport.request import Request, Response
 from ramet.interfaces.transport.rsgi import Left, begin_rsgi
 from ramet.limits.addresses import Addresses
 from ramet.limits.overload import InFlight
@@ -54,6 +55,11 @@ def rest_of(
         plain=dict(pages),
         vital=VITAL,
     )
+
+
+async def answer(rest: Any, request: Request) -> Response:
+    """What whoever answers at present gives: in this turn, if it can."""
+    return rest.at_once(request) or await rest(request)  # type: ignore[no-any-return]  # there are several kinds
 
 
 class Mounts:

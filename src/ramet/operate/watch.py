@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ramet.observe import Lifecycle, Observer
+from ramet.observe import Lifecycle, Observer, Subscriptions
 from ramet.operate.exporter import Exporter
 from ramet.operate.health import Check, Health
 from ramet.operate.logs import Logs
@@ -20,15 +20,17 @@ class Watch:
     """Logs, metrics and health of one process. `operations` are the names that metrics know."""
 
     def __init__(self, settings: Settings, observer: Observer, operations: Iterable[str]) -> None:
-        self._observer = observer
-        self.logs = Logs(settings)
-        self.logs.subscribe(observer)
-        self.metrics = Metrics(operations)
-        if settings.metrics:
-            self.metrics.subscribe(observer)
         directory = Path(settings.run_dir) / "metrics" if settings.run_dir else None
         if directory is not None:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._observer = observer
+        self.logs = Logs(settings)
+        self._subscriptions = Subscriptions(observer)
+        self._started = False
+        self.logs.subscribe(self._subscriptions)
+        self.metrics = Metrics(operations)
+        if settings.metrics:
+            self.metrics.subscribe(self._subscriptions)
         self.exporter = Exporter(self.metrics, directory=directory, worker=str(os.getpid()))
         self.health = Health(observer)
 
@@ -48,11 +50,13 @@ class Watch:
         """Begins to batch log lines and to publish figures; needs a running event loop."""
         self.logs.start()
         await self.exporter.start()
+        self._started = True
         self._observer.emit(Lifecycle("ready", "Answering requests."))
 
     async def stop(self) -> None:
-        """Writes what is waiting."""
-        self._observer.emit(Lifecycle("stopped", "Everything accepted was finished."))
+        """Writes what is waiting, and hears nothing more."""
+        if self._started:
+            self._observer.emit(Lifecycle("stopped", "Everything accepted was finished."))
         await self.exporter.stop()
-        self.logs.stop()
+        self._subscriptions.leave()
         self.logs.close()

@@ -74,7 +74,8 @@ class Outbox:
     async def _run(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), RETRY[0])
+                async with asyncio.timeout(RETRY[0]):
+                    await self._awake.wait()
             self._awake.clear()
             try:
                 if await self._core.store.lead(NAME):

@@ -232,7 +232,10 @@ async def test_an_answer_is_given_again_for_a_moment_and_to_all_who_ask_at_once(
     assert len(reads) == 2
 
 
-async def test_figures_are_published_when_they_changed_or_now_and_then(tmp_path: Path, done: Make) -> None:
+async def test_figures_are_published_when_they_changed_or_now_and_then(
+    tmp_path: Path, done: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramet.operate.exporter.EVERY", 3_600.0)  # it looks only when it is told to
     metrics = Metrics(["tasks.list"])
     exporter = Exporter(metrics, directory=tmp_path, worker="a")
     await exporter.start()

@@ -106,6 +106,19 @@ async def test_what_was_not_confirmed_is_told_after_a_restart_and_the_rest_is_no
         await until(lambda: sorted(second.texts) == ["bad", "unseen"])
 
 
+async def test_a_stop_is_heard_at_whatever_moment_after_a_change_it_comes(tmp_path: Path) -> None:
+    async with running(tmp_path / "data.db", [Letter], parts=[Seen()]) as world:
+        outbox = world.app._outbox
+        for moment in range(8):
+            await until(lambda: not outbox._awake.is_set())
+            outbox._wake([])
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(60):
+                await outbox.stop()
+            outbox.start()
+
+
 async def test_one_process_of_two_runs_them_and_the_other_takes_over(tmp_path: Path) -> None:
     path = tmp_path / "data.db"
     one, two = Seen(), Seen()

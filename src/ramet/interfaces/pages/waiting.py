@@ -17,23 +17,28 @@ PAUSE = 1.0
 
 
 class Waiting:
-    """Opens an application by `open`, tried again for as long as it raises Unready."""
+    """Opens an application by `open`, tried again for as long as it raises Unready, or Problem `unavailable`."""
 
     def __init__(self, open: Callable[[], Awaitable[None]]) -> None:
         self._open = open
         self._reason = ""
+        self._tries = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> bool:
-        """Whether it could be opened at once; else this is to answer requests until it can."""
+        """Whether it could be opened at once; else this is to answer requests until it can. Once is enough."""
+        if self._task is not None:
+            return False
         if await self._try():
             return True
+        self._tries = True
         self._task = asyncio.create_task(self._retry(), name="wait for the database")
         return False
 
     async def stop(self) -> None:
         """Ends the tries."""
         if self._task is not None:
+            self._tries = False
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
@@ -64,14 +69,23 @@ class Waiting:
         try:
             await self._open()
         except Unready as reason:
-            if str(reason) != self._reason:
-                self._reason = str(reason)
-                sys.stderr.write(f"Waiting: {self._reason}\n")
+            self._wait(str(reason))
+            return False
+        except Problem as problem:
+            if problem.kind.code != "unavailable":
+                raise
+            self._wait(f"{problem.detail} Look at RAMET_DATABASE_URL and at the server.")
             return False
         return True
 
+    def _wait(self, reason: str) -> None:
+        """Says why, once for each reason."""
+        if reason != self._reason:
+            self._reason = reason
+            sys.stderr.write(f"Waiting: {reason}\n")
+
     async def _retry(self) -> None:
-        while True:
+        while self._tries:  # what fails as a try is given up takes the place of being cancelled
             await asyncio.sleep(PAUSE)
             try:
                 if await self._try():

@@ -88,7 +88,11 @@ class Handshakes:
         except Problem:
             await send({"type": "websocket.close", "code": 1008})
             return
-        await send({"type": "websocket.accept"})
+        try:
+            await send({"type": "websocket.accept"})
+        except BaseException:
+            self._streams.places.leave(admitted.caller.id, admitted.address.group)
+            raise
 
         async def write(data: bytes) -> None:
             await send({"type": "websocket.send", "text": data.decode()})

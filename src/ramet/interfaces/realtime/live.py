@@ -164,7 +164,12 @@ class Live:
             return
         subscription = watch.join(connection)
         connection.keep(name, subscription)
-        await watch.follow(subscription, message.last_event_id or None)
+        try:
+            await watch.follow(subscription, message.last_event_id or None)
+        except BaseException:
+            if connection.subscriptions.get(name) is subscription:
+                connection.drop(name)
+            raise
 
     def _authenticate(self, connection: Connection, token: str) -> None:
         """From now on subscriptions are this caller's; those of the same session last as long as the new token."""

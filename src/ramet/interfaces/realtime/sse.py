@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import msgspec
 
@@ -104,14 +105,22 @@ class Events:
             stream = EventStream(self._streams, outlet, caller, address, request_id)
             await self._begin(stream, watch, mark, wait)
 
-        return StreamResponse(200, headers, begin=begin)
+        leave = partial(self._streams.places.leave, caller, address.group)
+        return StreamResponse(200, headers, begin=begin, leave=leave)
 
     async def _begin(self, stream: EventStream, watch: Watch, mark: str | None, wait: float | None) -> None:
         stream.send(b"retry: %d\n\n" % random.randint(*RETRY))
         if stream.closed:
             return
         stream.subscription = subscription = watch.join(stream)
-        await watch.follow(subscription, mark)
+        try:
+            await watch.follow(subscription, mark)
+        except Problem as problem:  # what was missed cannot be asked for now: it comes back and asks again
+            stream.finish(problem.kind.code)
+            return
+        except BaseException:
+            stream.finish("internal")
+            raise
         if wait is not None:
             if wait:
                 self._streams.limit(stream, wait)

@@ -59,6 +59,8 @@ class Streams:
         self._beats.append((loop.time() + self.core.settings.stream_heartbeat, stream))
         if self._timer is None:
             self._timer = loop.call_later(TICK, self._tick)
+        if self._draining:  # its place was taken before
+            loop.call_soon(stream.finish, "shutdown")
 
     def limit(self, stream: Stream, seconds: float) -> None:
         """Ends a stream after some time."""

@@ -137,7 +137,11 @@ async def send_response(response: Response, send: Send, *, head: bool = False) -
 async def send_stream(response: StreamResponse, receive: Receive, send: Send) -> None:
     """Send an answer without end, until it ends or the client leaves."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    except BaseException:
+        response.leave()
+        raise
 
     async def write(data: bytes) -> None:
         await send({"type": "http.response.body", "body": data, "more_body": True})

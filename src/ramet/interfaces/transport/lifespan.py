@@ -26,7 +26,14 @@ class Lifespan:
 
     async def startup(self) -> None:
         """Start the application. Raises RuntimeError with its message when it says that it failed."""
-        failure = await self._reach("lifespan.startup")
+        self._forget()
+        try:
+            failure = await self._reach("lifespan.startup")
+        except asyncio.CancelledError:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait({self._task})
+            raise
         if failure:
             raise RuntimeError(failure)
 
@@ -38,6 +45,11 @@ class Lifespan:
         if failure:
             _log.error("a mounted application could not stop cleanly: %s", failure)
         await asyncio.wait({self._task})
+
+    def _forget(self) -> None:
+        """What is left of a life that is over, or of a start that failed."""
+        if self._task is not None:
+            self._task, self._events, self.state = None, asyncio.Queue(), {}
 
     async def _reach(self, step: str) -> str:
         self._done = asyncio.get_running_loop().create_future()

@@ -44,6 +44,8 @@ class StreamResponse(Response, kw_only=True):
     """An answer without end: `begin` is given the outlet once the headers are on their way."""
 
     begin: Callable[[Outlet], Awaitable[None]]
+    leave: Callable[[], object] = lambda: None
+    """Called instead of `begin` when the headers cannot be sent."""
 
 
 class SwitchResponse(Response, kw_only=True):

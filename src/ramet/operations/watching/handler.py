@@ -13,7 +13,7 @@ from ramet.operations.operation import Operation, Result
 from ramet.operations.reading import refuse_closed
 from ramet.operations.watching.hub import Hub
 from ramet.operations.watching.replay import Replay
-from ramet.operations.watching.subscription import NOTHING, Listener, Subscription
+from ramet.operations.watching.subscription import Listener, Subscription
 from ramet.operations.watching.view import View
 
 
@@ -34,7 +34,7 @@ class Watch(msgspec.Struct):
     async def follow(self, subscription: Subscription, mark: str | None) -> None:
         """Tells what was missed since `mark`, if there is one, and then goes on."""
         if mark is None:
-            subscription.release(NOTHING, self.core.feed.mark)
+            subscription.release(None, self.core.feed.mark)
             return
         self.hub.replaying += 1
         try:

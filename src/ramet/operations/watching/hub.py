@@ -111,6 +111,8 @@ class Hub:
         if caller.id is not None:
             self._people.setdefault(caller.id, {})[subscription] = None
             heapq.heappush(self._leaving, (caller.expires_at, next(self._order), subscription))
+            # Its session may have ended since the token was looked at. Told in the next turn, when this one is known.
+            asyncio.get_running_loop().call_soon(self._check, subscription)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:

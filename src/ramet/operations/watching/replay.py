@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from ramet.changes.change import Change
-from ramet.changes.source import Place
+from ramet.changes.source import Holds, Place
+from ramet.errors import Problem
 from ramet.operations.core import Core
 from ramet.operations.watching.judging import UNREADABLE, Judge, Told
 from ramet.operations.watching.subscription import Subscription
@@ -19,8 +20,6 @@ MOST = 20_000
 """Changes, of whatever resource, beyond which a subscriber is told to reload."""
 MOST_BYTES = 16_777_216
 """Bytes of records likewise."""
-KEPT = 1_000
-"""The newest changes that are remembered as told: the follower of this process may not have come to them yet."""
 
 
 class _Missed(msgspec.Struct):
@@ -47,13 +46,22 @@ class Replay:
         self._missed: dict[tuple[str, int], _Missed] = {}
         self._newest: dict[str, tuple[str, int]] = {}
         self._before: dict[tuple[int, str], Change] = {}
-        self._changes: list[int] = []
+        self._changes = 0
         self._end = ""
+        self._holds: Holds | None = None
         self._bytes = 0
 
     async def run(self, mark: str) -> None:
-        """Tells what was missed, or that it can't be told; then the subscription goes on with what is new."""
-        reason = await self._read(mark)
+        """Tells what was missed, or that it can't be told; then the subscription goes on with what is new.
+
+        Raises Problem where it can be told later.
+        """
+        try:
+            reason = await self._read(mark)
+        except Problem as problem:
+            if problem.retry_after is not None:
+                raise
+            reason = "expired"  # asked again it would be refused again
         subscription = self._subscription
         if reason:
             if subscription in subscription.view.subscribers:
@@ -68,7 +76,7 @@ class Replay:
             event = self._view.event(change, missed.kind, place, missed.told.now, missed.hidden)
             subscription.listener.event(subscription, event)
         if subscription in subscription.view.subscribers:
-            subscription.release(frozenset(self._changes[-KEPT:]), self._end)
+            subscription.release(self._holds, self._end)
 
     async def _read(self, mark: str) -> str:
         """Reads and judges; why what was missed can't be told, or ""."""
@@ -82,11 +90,12 @@ class Replay:
                     return "access"
             except UNREADABLE:
                 return "access"
-            self._changes += [change.seq for change in page.changes]
+            self._changes += len(page.changes)
             self._end = mark = page.end
+            self._holds = page.holds
             if not page.more:
                 return ""
-            if len(self._changes) > MOST or self._bytes > MOST_BYTES:
+            if self._changes > MOST or self._bytes > MOST_BYTES:
                 return "behind"
             await asyncio.sleep(0)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ramet.changes.source import Holds
 from ramet.errors import Problem
 from ramet.identity.caller import Caller
 from ramet.operations.watching.view import Event, View
 
-NOTHING: frozenset[int] = frozenset()
-"""No changes. One for all: an empty set is as large as a small one."""
 MOST_HELD = 1_000
 """Events kept for a subscriber that is still being told what it missed."""
 
@@ -35,7 +34,7 @@ class Listener(Protocol):
 class Subscription:
     """`since` is the number of the first batch of changes that concerns it."""
 
-    __slots__ = ("_covered", "_held", "_overrun", "caller", "listener", "since", "view")
+    __slots__ = ("_held", "_overrun", "_seen", "caller", "listener", "since", "view")
 
     def __init__(self, view: View, caller: Caller, listener: Listener, since: int) -> None:
         self.view = view
@@ -44,7 +43,7 @@ class Subscription:
         self.since = since
         self._held: list[Event] | None = None
         self._overrun = ""
-        self._covered = NOTHING
+        self._seen: Holds | None = None
 
     def hold(self) -> None:
         """Keeps what comes until `release`: what came before it is still being told."""
@@ -52,7 +51,7 @@ class Subscription:
 
     def offer(self, event: Event, number: int) -> None:
         """Tells an event of batch `number`."""
-        if number < self.since or event.seq in self._covered:
+        if number < self.since or (self._seen is not None and self._seen(event.seq, event.xid)):
             return
         if self._held is None:
             self.listener.event(self, event)
@@ -65,21 +64,26 @@ class Subscription:
         """Tells that what was told before batch `number` no longer holds together."""
         if number < self.since:
             return
+        self._seen = None  # the log may be another one: nothing of it has been seen
         if self._held is None:
             self.listener.reload(self, reason, mark)
         else:
             self._overrun = mark
 
-    def release(self, covered: frozenset[int], mark: str) -> None:
-        """What was missed has been told, the changes `covered` among it, up to `mark`; now comes what was kept."""
+    def release(self, seen: Holds | None, mark: str) -> None:
+        """What was missed has been told, up to `mark`; now comes what was kept.
+
+        Nothing that is `seen` is told again, also what the subscriber had seen before: this process may be behind it,
+        and what a record was before would come after what it has become.
+        """
         held, self._held = self._held or [], None
-        self._covered = covered
         if self._overrun:
             self.listener.reload(self, "behind", self._overrun)
             return
+        self._seen = seen
         self.listener.ready(self, mark)
         for event in held:
-            if event.seq not in covered:
+            if seen is None or not seen(event.seq, event.xid):
                 self.listener.event(self, event)
 
     def give_up(self, reason: str, mark: str) -> None:

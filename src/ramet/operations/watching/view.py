@@ -29,6 +29,7 @@ class Event(msgspec.Struct, gc=False):
     mark: str
     kind: str
     body: bytes
+    xid: int = 0
     frame: bytes = b""
 
 
@@ -133,7 +134,7 @@ class View:
             omitted = self.permit.guard.omitted
             record = b',"record":' + now.shown(self.fields, omitted, hidden - omitted)
         head = {"id": mark, "kind": kind, "resource": self.info.path, "record_id": change.record_id}
-        return Event(change.seq, mark, kind, _encode(head)[:-1] + record + b"}")
+        return Event(change.seq, mark, kind, _encode(head)[:-1] + record + b"}", change.xid)
 
     def _variants(self) -> list[Variant]:
         own = self.permit.variant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -174,6 +175,26 @@ async def test_an_application_that_cannot_start_says_why() -> None:
     lifespan = Lifespan(Starlette(lifespan=live))
     with pytest.raises(RuntimeError, match="no templates"):
         await lifespan.startup()
+    await lifespan.shutdown()
+
+
+async def test_a_start_that_is_given_up_ends_the_application() -> None:
+    ended: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def live(app: Starlette) -> AsyncIterator[None]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("start")
+        yield
+
+    lifespan = Lifespan(Starlette(lifespan=live))
+    starting = asyncio.create_task(lifespan.startup())
+    await asyncio.wait([starting], timeout=0.05)
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert (starting.cancelled(), ended) == (True, ["start"])
     await lifespan.shutdown()
 
 
