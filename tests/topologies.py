@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from tests.postgres import free_port
 from tests.process.harness import RAMET, Running, children
 
 START_SECONDS = 180.0
+STOP_SECONDS = 400.0
+"""More than a database server is given."""
 
 
 class Topology:
@@ -82,7 +84,7 @@ class Topology:
         """Stops it as a service manager does; its exit code."""
         assert self.running is not None
         self.running.signal(signal.SIGTERM)
-        code = self.running.process.wait(START_SECONDS)
+        code = self.running.process.wait(STOP_SECONDS)
         self.running.close()
         return code
 
@@ -92,10 +94,11 @@ class Topology:
             pids = self.pids()
             self.running.signal(signal.SIGTERM)
             try:
-                self.running.process.wait(START_SECONDS)
+                self.running.process.wait(STOP_SECONDS)
             finally:
                 for pid in filter(alive, pids):
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 self.running.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

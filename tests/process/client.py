@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -154,6 +154,12 @@ async def spread(port: int, each: int = 1, workers: int = 2) -> AsyncIterator[di
         for client in clients:
             client.close()
         await asyncio.sleep(0)
+
+
+async def well(clients: Iterable[Client]) -> bool:
+    """Whether who answers on each has all it works with, also what it can do without."""
+    answers = [(await client.ask("GET", "/health/ready")).json() for client in clients]
+    return all(part["ok"] for answer in answers for part in answer["parts"])
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

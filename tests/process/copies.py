@@ -13,6 +13,7 @@ from ramet.app import App
 from ramet.settings import Settings
 from tests import databases
 from tests.postgres import QUICK, Server
+from tests.process.harness import eventually
 from tests.scenarios.core_world import Clock, World, person
 
 A = person(1)
@@ -61,6 +62,9 @@ class Pair:
         """How much later than the primary the replica shows a commit."""
         self.replica.sql(f"ALTER SYSTEM SET recovery_min_apply_delay = '{length}'")
         self.replica.sql("SELECT pg_reload_conf()")
+        asked = "SELECT (extract(epoch FROM '{}'::interval) * 1000)::bigint = setting::bigint FROM pg_settings"
+        asked = f"{asked.format(length)} WHERE name = 'recovery_min_apply_delay'"
+        eventually(lambda: self.replica.sql(asked) == "t")  # its first process has read it, and has told the others to
 
     def pause(self) -> None:
         self.replica.sql("SELECT pg_wal_replay_pause()")

@@ -106,10 +106,10 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, *, quiet: float = 5.0, **settings: Any) -> Iterator[Running]:
+def serving(folder: Path, *, quiet: float = 5.0, hearing: float = 0.5, **settings: Any) -> Iterator[Running]:
     """The plain application in one process."""
     given = msgspec.json.encode(Settings(**{"port": 0, **settings})).decode()
-    running = Running(["-m", "tests.process.serve_one", PLAIN, given, str(quiet)], folder)
+    running = Running(["-m", "tests.process.serve_one", PLAIN, given, str(quiet), str(hearing)], folder)
     try:
         yield running
     finally:

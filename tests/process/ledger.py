@@ -198,8 +198,12 @@ class Auditor:
     def _open(self) -> apsw.Connection:
         if self._copies is None:
             return apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
-        for end in ("", "-wal"):
-            shutil.copyfile(f"{self._path}{end}", self._copies / f"copy.db{end}")
+        log = self._path.with_name(f"{self._path.name}-wal")
+        begun: bytes | None = None
+        while begun is None or _header(log) != begun:  # a log that has begun anew does not go with the file of before
+            begun = _header(log)
+            for end in ("", "-wal"):
+                shutil.copyfile(f"{self._path}{end}", self._copies / f"copy.db{end}")
         (self._copies / "copy.db-shm").unlink(missing_ok=True)
         return apsw.Connection(str(self._copies / "copy.db"))
 
@@ -233,6 +237,12 @@ class Auditor:
             allowed = [writer.known.get(record), *([unsure[record]] if record in unsure else [])]
             assert self._alive.get(record) in allowed, (writer.name, record, self._alive.get(record), allowed)
         assert not writer.deleted & self._alive.keys()
+
+
+def _header(log: Path) -> bytes:
+    """What a write-ahead log has at its beginning: another each time that it begins anew."""
+    with log.open("rb") as file:
+        return file.read(32)
 
 
 def _stored(connection: apsw.Connection, records: set[str] | None) -> dict[str, State]:

@@ -103,8 +103,12 @@ class Caller:
                 client = (await loop.create_connection(Client, "127.0.0.1", self._instances.ports[slot]))[1]
                 self._clients[slot] = client
             answer = await client.ask(method, path, body, headers)
-        except (Cut, ConnectionError):
+        except Cut:
             self.forget(slot)
+            return None
+        except ConnectionError:
+            self.forget(slot)
+            await asyncio.sleep(LOOK)  # waits: who is refused knows it at once, and would let nobody else go on
             return None
         except BaseException:
             self.forget(slot)
@@ -187,7 +191,10 @@ class Checks:
     async def read(
         self, caller: Caller, slot: int, record: Record, path: str = "", after: Written | None = None
     ) -> bool:
-        """Reads a record, alone or in a list, with the position of a change or without any; whether it was answered."""
+        """Reads a record, alone or in a list, with the position of a change or without any; whether it was answered.
+
+        One that is younger than the bound need not be there yet for a caller without its position.
+        """
         began = time.monotonic()
         least = after.version if after else record.least(began - self.bound)
         address = f"/api/v1/{record.path}{path or '/' + record.id}"
@@ -195,13 +202,14 @@ class Checks:
         answer = await caller.ask(slot, "GET", address, None, headers)
         if answer is None:
             return False
-        assert answer.status == 200, answer
-        body = answer.json()
-        found = [item["version"] for item in (body["items"] if path else [body]) if item["id"] == record.id]
+        missing = answer.status == 404 and not least
+        assert answer.status == 200 or missing, answer
+        body = {} if missing else answer.json()
+        found = [item["version"] for item in (body["items"] if path else [body]) if item.get("id") == record.id]
         cache = answer.header("ramet-cache")
         self.reads[cache] += 1
         self.reads["with a position" if after else "without a position"] += 1
-        if not found or found[0] < least:
+        if max(found, default=0) < least:
             kind = "with" if after else "without"
             self.stale.append(f"{kind} a position, slot {slot}, {address} ({cache}): {found} < {least}")
         return True

@@ -1,4 +1,7 @@
-"""Serve an application in this process: `python -m tests.process.serve_one APP SETTINGS [QUIET]`, settings as JSON."""
+"""Serve an application in this process: `python -m tests.process.serve_one APP SETTINGS QUIET HEARING`.
+
+Settings are JSON.
+"""
 
 from __future__ import annotations
 
@@ -13,5 +16,5 @@ from ramet.topology.single import server
 
 if __name__ == "__main__":
     settings = msgspec.json.decode(sys.argv[2], type=Settings)
-    server.QUIET = float(sys.argv[3]) if sys.argv[3:] else server.QUIET
+    server.QUIET, server.HEARING = map(float, sys.argv[3:5])
     sys.exit(server.serve(partial(load_app, sys.argv[1]), settings))

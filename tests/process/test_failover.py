@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from tests.conftest import Scale
 from tests.postgres import QUICK, Server
 from tests.process.client import Client, connected, until
 from tests.process.copies import RESOURCES, A, Kept
-from tests.process.harness import RAMET, Running, children, running
+from tests.process.harness import RAMET, Running, children, eventually, running
 from tests.scenarios.core_world import Clock, World
 
 APP = str(Path(__file__).parent / "apps" / "copies.py")
@@ -43,8 +44,7 @@ def pair() -> Iterator[tuple[Server, Server]]:
         databases.migrate(primary.url("pages"), App(resources=RESOURCES))
         replica = primary.replica()
         replica.start()
-        primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        primary.sql("SELECT pg_reload_conf()")
+        wait_for_copies(primary)
         yield primary, replica
     finally:
         for server in (replica, primary):
@@ -110,8 +110,12 @@ async def test_a_replica_that_takes_over_has_every_acknowledged_write(pair: tupl
         for world in worlds:
             stored = {page.title for page in await world.app.as_system().list(Kept, limit=100_000)}
             assert set(acknowledged) - stored == set()
-            assert world.app.feed.sync()
-            assert (await world.app.watch.health.ready())[0] == 200
+            await until(partial(well, world))
+
+
+async def well(world: World) -> bool:
+    """Whether an instance follows the log, and finds its parts well."""
+    return world.app.feed.sync() and (await world.app.watch.health.ready())[0] == 200
 
 
 class Load:
@@ -167,9 +171,16 @@ def follow(primary: Server, port: int) -> Server:
     """A new replica that every commit of the primary waits for."""
     replica = primary.replica(*DURABLE[len(QUICK) :], port=port)
     replica.start()
+    wait_for_copies(primary)
+    return replica
+
+
+def wait_for_copies(primary: Server) -> None:
+    """Lets every commit from here on wait for the replica. Who has just been told to may not have read it yet."""
     primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
     primary.sql("SELECT pg_reload_conf()")
-    return replica
+    eventually(lambda: primary.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1")
+    primary.sql("CHECKPOINT")  # the process that does it tells the others, and has read its settings before it begins
 
 
 def stored(server: Server) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.postgres import QUICK
 from tests.postgres import Server as Postgres
-from tests.process.client import Client, connected, until
+from tests.process.client import Client, connected, until, well
 from tests.process.harness import LEDGER, RAMET, ROOT, ramet_serve
 from tests.process.ledger import ENTRIES
 from tests.process.people import CHEAP, register, sign_in
@@ -97,13 +97,13 @@ async def test_the_role_that_serves_needs_no_right_to_change_the_schema(
         async with connected(ports[0]) as (client,), connected(ports[1]) as (second,):
             await works(client)
 
-            async def well() -> bool:
-                answers = [(await asked.ask("GET", "/health/ready")).json() for asked in (client, second)]
-                return all(part["ok"] for answer in answers for part in answer["parts"])
+            await until(lambda: well((client, second)))
 
-            await until(well)
-            counters = [key for key in redis.command("keys", "*").split() if key.startswith("ramet:limit:")]
-            assert counters, "limits were not leased from Redis"
+            async def leased() -> bool:
+                """Whether limits are kept in Redis: what was handed out before it answered is told a moment later."""
+                return "ramet:limit:" in await asyncio.to_thread(redis.command, "keys", "*")
+
+            await until(leased)
         for process in (one, other):
             assert "Traceback" not in process.text
             assert "refuses" not in process.text

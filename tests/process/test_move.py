@@ -54,6 +54,13 @@ ODD: tuple[dict[str, Any], ...] = (
 )
 
 
+SLOWLY = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+CREATE TRIGGER wait BEFORE INSERT ON pieces FOR EACH STATEMENT EXECUTE FUNCTION wait();
+"""
+"""Each part that is copied takes a moment, so that a move does not end while somebody looks how far it is."""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     found = Server()
@@ -239,6 +246,7 @@ async def test_a_move_that_is_killed_goes_on_and_comes_to_the_same(
         return int(found or 0)
 
     command = [RAMET, "move", "--from", source, "--to", target, "--app", APP]
+    server.sql(SLOWLY, database)
     stopped = []
     for _ in range(kills):
         before = copied()
@@ -253,6 +261,7 @@ async def test_a_move_that_is_killed_goes_on_and_comes_to_the_same(
             assert await asyncio.to_thread(process.ends) == -signal.SIGKILL, process.text
         stopped.append(copied())
     assert stopped == sorted(set(stopped)), "each has gone on where the one before was killed"
+    server.sql("DROP FUNCTION wait CASCADE", database)
     refused = ramet(tmp_path, "dump", "rooms", "--app", APP, "--database", target)
     assert (refused.code, "A move into this database is not finished." in refused.err) == (1, True)
     with serve(tmp_path, target) as waiting:

@@ -86,7 +86,7 @@ def test_a_source_without_a_change_is_moved_whatever_time_the_database_gives_sta
 ) -> None:
     assert ramet(tmp_path, "migrate", "apply", "--database", f"sqlite:///{tmp_path}/app.db").returncode == 0
     name = target.rpartition("/")[2]
-    databases.server().sql(f"ALTER DATABASE {name} SET statement_timeout = '1ms'")
+    databases.server().sql(f"ALTER DATABASE {name} SET statement_timeout = '5ms'")
     done = move(tmp_path, target)
     assert done.returncode == 0, done.stderr
 

@@ -65,7 +65,7 @@ async def test_a_storm_of_sign_ins_is_bounded_and_reads_go_on(tmp_path: Path) ->
 async def test_beyond_the_bound_in_flight_only_health_is_answered(tmp_path: Path) -> None:
     async with _served(tmp_path, IN_FLIGHT + 1, in_flight_limit=IN_FLIGHT) as (_, (free, *busy)):
         slow = [
-            client.send("POST", f"{ENTRIES}/slow", {"key": f"s{n}", "seconds": 3.0}) for n, client in enumerate(busy)
+            client.send("POST", f"{ENTRIES}/slow", {"key": f"s{n}", "seconds": 10.0}) for n, client in enumerate(busy)
         ]
 
         async def full() -> bool:
@@ -91,7 +91,7 @@ async def test_bodies_that_do_not_come_take_no_place_from_others(tmp_path: Path)
         for client in lagging:
             client.write(f"POST {ENTRIES} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n")
             client.write("content-length: 13\r\n\r\n{")
-        for number in range(50):
+        for number in range(10):
             assert (await free.ask("POST", ENTRIES, {"key": f"k{number}"})).status == 201
             assert (await free.ask("GET", ENTRIES)).status == 200
         late = []

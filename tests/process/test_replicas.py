@@ -31,7 +31,7 @@ async def titles(world: World, path: str, position: str = "") -> list[str]:
 @pytest.mark.parametrize("path", ["kept", "plain"])
 async def test_while_replay_stands_still_no_caller_with_a_position_reads_what_is_old(pair: Pair, path: str) -> None:
     async with AsyncExitStack() as stack:
-        worlds = [await stack.enter_async_context(instance(pair)) for _ in range(2)]
+        worlds = [await stack.enter_async_context(instance(pair, max_staleness=10.0)) for _ in range(2)]
         for world in worlds:
             await until(lambda world=world: healthy(world))
         before = len(await titles(worlds[0], path))
@@ -53,9 +53,17 @@ async def test_without_a_position_healthy_replicas_answer_and_lagging_ones_are_l
         replicas = world.app.store.replicas
         await until(lambda: replicas.choose(keeps=False) is not None)
         counted = served(world)
-        for _ in range(50):
+        usable = answered = 0
+        for _ in range(200):
+            before, well = len(counted), healthy(world)
             await titles(world, "plain")
-        assert len(counted) >= 45
+            if well and healthy(world):  # a machine that holds it up for as long as the bound leaves it out
+                usable += 1
+                answered += len(counted) > before
+            if usable == 50:
+                break
+        assert usable == 50
+        assert answered >= 45
         pair.pause()
         try:
             answer = await world.ask("POST", "/plain", A, {"title": "late"})
@@ -70,13 +78,16 @@ async def test_without_a_position_healthy_replicas_answer_and_lagging_ones_are_l
             assert (ready[0], part["ok"], part["required"]) == (200, False, False)
         finally:
             pair.resume()
-        await until(lambda: replicas.choose(keeps=False) is not None)
-        assert (await titles(world, "plain"))[-1] == "late"
-        assert len(counted) == 1
+        for _ in range(20):
+            await until(lambda: healthy(world))
+            assert (await titles(world, "plain"))[-1] == "late"
+            if counted:
+                break
+        assert counted
 
 
 async def test_an_answer_is_kept_only_from_a_replica_that_holds_what_copies_hold(pair: Pair) -> None:
-    async with instance(pair) as world:
+    async with instance(pair, max_staleness=10.0) as world:
         replicas = world.app.store.replicas
         await until(lambda: replicas.choose(keeps=True) is not None)
         pair.pause()

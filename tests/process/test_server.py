@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.process.harness import PLAIN, Connection, Running, children, eventually, get, refuses, serving, supervising
+
+
+def is_answered(port: int) -> bool:
+    """Whether a connection of its own gets an answer, soon."""
+    with Connection(port) as connection:
+        connection.socket.settimeout(0.3)
+        try:
+            return connection.get("/") != {}
+        except TimeoutError:
+            return False
 
 
 def test_stopping_finishes_what_is_in_flight_and_nothing_else(tmp_path: Path) -> None:
@@ -36,8 +47,21 @@ def test_stopping_finishes_what_is_in_flight_and_nothing_else(tmp_path: Path) ->
         assert len(server.lines) == 2, server.text
 
 
+def test_connections_that_were_just_made_are_heard_before_it_stops(tmp_path: Path) -> None:
+    with serving(tmp_path, hearing=3_000) as server:
+        port = server.port()
+        with Connection(port) as first, Connection(port) as second, Connection(port) as known:
+            server.signal(signal.SIGTERM)
+            eventually(lambda: known.get("/").get("connection") == "close")
+            eventually(lambda: not is_answered(port))
+            for fresh in (first, second):
+                answer = fresh.get("/")
+                assert (answer[""], answer["connection"]) == ("200", "close")
+        assert server.ends() == 0
+
+
 def test_load_balancers_have_time_to_learn_that_it_stops(tmp_path: Path) -> None:
-    with serving(tmp_path, drain_delay=2.0) as server:
+    with serving(tmp_path, drain_delay=6.0) as server:
         port = server.port()
         with Connection(port) as known, Connection(port) as idle:
             assert "connection" not in known.get("/")
@@ -147,14 +171,30 @@ def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
         assert "Serving" not in server.text
 
 
+def test_a_start_that_does_not_end_is_left(tmp_path: Path) -> None:
+    (tmp_path / "stubborn-start").touch()
+    with serving(tmp_path, stop_timeout=0.5) as server:
+        server.says("starting")
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+        assert server.lines[-1] == "The application did not stop in time and was left."
+
+
 def test_connections_that_send_nothing_are_closed(tmp_path: Path) -> None:
-    with serving(tmp_path, idle_timeout=0.2) as server:
+    with serving(tmp_path, idle_timeout=2.0) as server:
         port = server.port()
-        with Connection(port) as fresh, Connection(port) as slow, Connection(port) as idle:
+        with Connection(port) as fresh, Connection(port) as slow:
             slow.send(b"GET / HTTP/1.1\r\nHost: a\r\nX:")
-            assert idle.get("/")[""] == "200"
-            for connection in (fresh, slow, idle):
+            for connection in (fresh, slow):
                 assert connection.closed()
+
+        def answered_then_closed() -> bool:
+            with Connection(port) as idle, suppress(ConnectionError):
+                idle.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                return idle.file.read().startswith(b"HTTP/1.1 200")
+            return False  # who was held up before it asked was closed without an answer
+
+        eventually(answered_then_closed)
         assert get(port)[""] == "200"
 
 

@@ -19,7 +19,6 @@ from tests.process.people import AUTH, CHEAP, PASSWORD, SignIn, register, sign_i
 
 TOGETHER = 50
 OWN = "/api/v1/own"
-TIME_LIMIT = 600
 
 
 class Served(NamedTuple):
@@ -47,13 +46,12 @@ async def test_1_000_times_50_concurrent_refreshes_rotate_once_and_sign_nobody_o
         opened = [await sign_in(clients[0], email) for _ in range(sessions)]
         tokens = [session.refresh for session in opened]
         given = set(tokens)
-        async with asyncio.timeout(TIME_LIMIT):
-            for number in range(rounds):
-                answers = await _refresh_on_all(clients, tokens[number % sessions])
-                assert {answer.status for answer in answers} == {200}
-                (successor,) = {answer.json()["refresh_token"] for answer in answers}
-                tokens[number % sessions] = successor
-                given.add(successor)
+        for number in range(rounds):
+            answers = await _refresh_on_all(clients, tokens[number % sessions])
+            assert {answer.status for answer in answers} == {200}
+            (successor,) = {answer.json()["refresh_token"] for answer in answers}
+            tokens[number % sessions] = successor
+            given.add(successor)
         assert len(given) == sessions + rounds, "a token was given twice"
         for token in tokens:
             assert (await clients[0].ask("POST", f"{AUTH}/refresh", {"refresh_token": token})).status == 200

@@ -16,7 +16,7 @@ from tests.process.ledger import ENTRIES, Auditor, Writer
 
 WRITERS = 6
 SLOW = 6
-SLOW_SECONDS = 3.0
+SLOW_SECONDS = 8.0
 LOAD = 60
 
 

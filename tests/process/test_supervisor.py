@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from ramet.topology.single.supervisor import ATTEMPTS
+from tests.postgres import free_port
 from tests.process.harness import PLAIN, Connection, Running, children, eventually, get, refuses, serving, supervising
+from tests.topologies import alive
 
 
 def pids(server: Running, port: int, count: int) -> set[int]:
@@ -24,12 +28,6 @@ def pids(server: Running, port: int, count: int) -> set[int]:
     eventually(met)
     assert found <= set(children(server.process.pid))
     return found
-
-
-def gone(pid: int) -> bool:
-    return (
-        not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    )
 
 
 def test_workers_share_the_port_and_stop_as_one(tmp_path: Path) -> None:
@@ -48,7 +46,7 @@ def test_workers_share_the_port_and_stop_as_one(tmp_path: Path) -> None:
             assert busy.head()[""] == "200"
         assert server.ends() == 0
         assert {int(line.split()[1]) for line in server.lines if "shutdown" in line} == workers
-        assert all(gone(pid) for pid in workers)
+        assert all(not alive(pid) for pid in workers)
         assert len(server.lines) == 3, server.text
 
 
@@ -57,7 +55,7 @@ def test_a_dying_worker_is_replaced_and_what_is_queued_waits_for_the_next(tmp_pa
         port = server.port()
         first = int(get(port)["x-pid"])
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: gone(first))
+        eventually(lambda: not alive(first))
         second = int(get(port)["x-pid"])
         assert second != first
         assert server.says("starting another") == f"Worker {first} ended (SIGKILL); starting another."
@@ -90,6 +88,19 @@ def test_replacing_all_workers_fails_no_request(tmp_path: Path) -> None:
         asking.join()
         assert before.isdisjoint(after)
         assert set(answers) == {"200"}
+        assert "Worker" not in server.text
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+
+
+def test_connections_made_while_a_worker_stops_wait_for_the_next(tmp_path: Path) -> None:
+    with supervising(tmp_path, workers=1) as server:
+        port = server.port()
+        with Connection(port) as silent:
+            first = get(port)["x-pid"]  # the one before it is accepted too
+            server.signal(signal.SIGHUP)
+            eventually(lambda: get(port)["x-pid"] != first)
+            assert silent.closed()
         assert "Worker" not in server.text
         server.signal(signal.SIGTERM)
         assert server.ends() == 0
@@ -148,7 +159,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         workers = pids(server, server.port(), 2)
         server.signal(signal.SIGKILL)
         server.ends()
-        eventually(lambda: all(gone(pid) for pid in workers))
+        eventually(lambda: all(not alive(pid) for pid in workers))
         assert {int(line.split()[1]) for line in server.lines if "shutdown" in line} == workers
 
 
@@ -161,7 +172,7 @@ def test_a_worker_told_twice_still_finishes_and_a_parent_told_twice_does_not(tmp
             os.kill(worker, signal.SIGTERM)
             server.signal(signal.SIGTERM)  # as a service manager does that signals a whole group
             eventually(lambda: refuses(port))
-            assert not gone(worker)
+            assert alive(worker)
             busy.send(b"abc")
             assert busy.head()[""] == "200"
         assert server.ends() == 0
@@ -174,7 +185,7 @@ def test_a_worker_told_twice_still_finishes_and_a_parent_told_twice_does_not(tmp
             eventually(lambda: refuses(port))
             server.signal(signal.SIGTERM)
             assert server.ends() == 1
-            assert gone(worker)
+            assert not alive(worker)
 
 
 def test_a_port_in_use_is_refused_though_workers_may_share_one(tmp_path: Path) -> None:
@@ -188,6 +199,103 @@ def test_a_port_in_use_is_refused_though_workers_may_share_one(tmp_path: Path) -
             ]
         with serving(tmp_path, port=port) as third:
             assert third.ends() == 1
+
+
+def test_a_port_is_taken_before_its_workers_listen(tmp_path: Path) -> None:
+    (tmp_path / "slow-import").touch()
+    port = free_port()
+    with supervising(tmp_path, workers=2, port=port) as first:
+        first.says("importing", times=2)
+        with supervising(tmp_path, workers=1, port=port) as second:
+            assert second.ends() == 2
+            assert "Address already in use" in second.text
+        (tmp_path / "slow-import").unlink()
+        assert first.port() == port
+        first.signal(signal.SIGTERM)
+        assert first.ends() == 0
+        with supervising(tmp_path, workers=1, port=port) as third:
+            assert third.port() == port
+
+
+def test_a_port_is_free_while_its_workers_only_finish(tmp_path: Path) -> None:
+    with supervising(tmp_path, workers=2) as first:
+        port = first.port()
+        with Connection(port) as busy:
+            busy.begin("/")
+            first.signal(signal.SIGTERM)
+            eventually(lambda: refuses(port))
+            with supervising(tmp_path, workers=2, port=port) as second:
+                assert second.port() == port
+            busy.send(b"abc")
+            assert busy.head()[""] == "200"
+        assert first.ends() == 0
+
+
+def test_the_name_of_a_port_that_another_user_took_keeps_nobody_from_it(tmp_path: Path) -> None:
+    """Its own user keeps it: that is who holds it where this does not run as root."""
+    port = free_port()
+    us = os.geteuid()
+    taken = f"""
+import os, socket, sys
+if {us} == 0:
+    os.setuid(65_534)
+held = socket.socket(socket.AF_UNIX)
+held.bind("\\0ramet {us} 127.0.0.1 {port}")
+held.listen()
+print("taken", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", taken], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"taken\n"
+        with supervising(tmp_path, workers=1, port=port) as server:
+            if us == 0:
+                assert server.port() == port
+            else:
+                assert server.ends() == 2
+        other.stdin.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_that_are_told_to_stop_while_they_start_do(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "slow-import").touch()
+    with supervising(tmp_path, workers=2) as server:
+        server.says("importing", times=2)
+        server.signal(number)
+        assert server.ends() == 0
+        assert "Serving" not in server.text
+        assert "Traceback" not in server.text
+
+
+def test_code_that_does_not_start_replaces_no_worker_but_the_first(tmp_path: Path) -> None:
+    with supervising(tmp_path, workers=2) as server:
+        port = server.port()
+        before = pids(server, port, 2)
+        (tmp_path / "broken-import").touch()
+        server.signal(signal.SIGHUP)
+        server.says("starting another in 1 s.")
+        (left,) = (pid for pid in before if alive(pid))
+        assert {int(get(port)["x-pid"]) for _ in range(20)} == {left}
+        (tmp_path / "broken-import").unlink()
+        eventually(lambda: not alive(left))
+        assert before.isdisjoint(pids(server, port, 2))
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+
+
+def test_a_worker_is_replaced_once_the_one_before_serves(tmp_path: Path) -> None:
+    with supervising(tmp_path, workers=3) as server:
+        before = pids(server, server.port(), 3)
+        (tmp_path / "slow-import").touch()
+        server.signal(signal.SIGHUP)
+        server.says("importing")
+        assert sum(map(alive, before)) == 2
+        (tmp_path / "slow-import").unlink()
+        eventually(lambda: not any(map(alive, before)))
+        assert before.isdisjoint(pids(server, server.port(), 3))
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
 
 
 def test_becoming_a_supervisor_keeps_the_process_and_its_settings(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,11 @@ def test_requests_are_shared_by_all_instances_and_their_data_is_one(well: Topolo
     pids = {row.pid for name, row in well.rows().items() if name.startswith("instance")}
     assert len(pids) == 3
     with httpx.Client(base_url=well.url, timeout=60) as client:
-        assert {client.get(f"{ENTRIES}/worker").json() for _ in range(60)} == pids
+
+        def asked() -> bool:  # nginx leaves one out for a while after errors
+            return {client.get(f"{ENTRIES}/worker").json() for _ in range(60)} == pids
+
+        well.until(asked)
         for number in range(20):
             made = client.post(ENTRIES, json={"key": f"shared-{os.getpid()}-{number}"})
             assert made.status_code == 201, made.text
@@ -63,9 +68,10 @@ def test_a_request_has_one_id_in_every_log(well: Topology) -> None:
 
 
 def test_bodies_that_the_application_compressed_pass_as_they_are(well: Topology) -> None:
-    well.ask("POST", ENTRIES, json={"key": f"long-{os.urandom(4).hex()}", "note": "long " * 1_000})
+    made = well.ask("POST", ENTRIES, json={"key": f"long-{os.urandom(4).hex()}", "note": "long " * 1_000})
+    known = {"ramet-position": made.headers["ramet-position"]}
     for coding in ("br", "gzip", "zstd"):
-        answer = well.ask("GET", f"{ENTRIES}?limit=100", headers={"accept-encoding": coding})
+        answer = well.ask("GET", f"{ENTRIES}?limit=100", headers={"accept-encoding": coding, **known})
         assert answer.headers["content-encoding"] == coding
         assert not answer.headers["etag"].startswith("W/")
 
@@ -81,7 +87,8 @@ async def test_events_pass_at_once_whichever_instance_they_come_from(well: Topol
         async with connected(well.port) as (client,):
             assert (await client.ask("POST", ENTRIES, {"key": key, "group": "seen"})).status == 201
         for source in (one, two):
-            assert (await source.until("created")).data["record"]["key"] == key
+            while (await source.until("created")).data["record"]["key"] != key:
+                pass  # what another test has written may be told after `ready`
 
 
 async def test_no_safe_request_fails_when_an_instance_is_killed(well: Topology) -> None:
@@ -142,7 +149,7 @@ def test_a_second_one_in_the_folder_is_refused_and_the_first_goes_on(well: Topol
     assert done.code == 1
     assert "A topology runs in .ramet already" in done.err
     assert "ramet roll" in done.err
-    assert well.all_well()
+    well.until(well.all_well)
 
 
 def test_a_port_that_is_taken_is_refused_by_name(well: Topology, tmp_path: Path) -> None:
@@ -171,11 +178,16 @@ def test_its_state_is_shown_to_whoever_may_read_the_folder(well: Topology) -> No
 def test_passwords_are_neither_in_arguments_nor_open_to_others(well: Topology) -> None:
     password = (well.kept / "kept.json").read_text().split('"password":"')[1].split('"')[0]
     assert len(password) >= 32
+    lines = []
     for pid in well.pids():
-        assert password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    for path in well.kept.rglob("*"):
-        if path.is_file() and path.stat().st_size < 1_000_000 and password.encode() in path.read_bytes():
-            assert path.stat().st_mode & 0o077 == 0, path
+        with suppress(FileNotFoundError, ProcessLookupError):  # servers have processes that come and go
+            lines.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+    assert len(lines) > len(well.rows())
+    assert not [line for line in lines if password.encode() in line]
+    for path in (Path(folder, name) for folder, _, names in os.walk(well.kept) for name in names):
+        with suppress(FileNotFoundError):  # the database server has files and folders that come and go
+            if path.is_file() and path.stat().st_size < 1_000_000 and password.encode() in path.read_bytes():
+                assert path.stat().st_mode & 0o077 == 0, path
     done = subprocess.run(
         ["psql", f"postgresql://ramet:wrong@127.0.0.1:{well.rows()['postgres'].port}/ramet"], capture_output=True
     )

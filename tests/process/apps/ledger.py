@@ -7,6 +7,9 @@ import os
 from typing import Annotated
 
 from ramet import Access, App, Context, Index, Length, Resource, Unique, action, after, everyone, nobody, owner_only
+from ramet.data.sqlite import committer
+
+committer.LOG_PAGES = (200, 200)  # so that the write-ahead log is being moved whenever something befalls the process
 
 PUBLIC = Access(
     read=everyone,

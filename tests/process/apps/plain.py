@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,11 @@ from ramet.settings import Settings
 
 if Path("broken-import").exists():
     raise RuntimeError("the application is broken")
+if Path("slow-import").exists():
+    sys.stdout.write("importing\n")
+    sys.stdout.flush()
+    while Path("slow-import").exists():
+        time.sleep(0.01)  # waits: for the test
 
 
 def tell(text: str) -> None:
@@ -53,6 +60,11 @@ class Plain:
         if "slow-start" in self.faults:
             tell("starting")
             await asyncio.Event().wait()
+        if "stubborn-start" in self.faults:
+            tell("starting")
+            while True:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
 
     async def drain(self) -> None:
         self.draining = True

@@ -64,7 +64,9 @@ class Child:
 
     def signal(self, number: int) -> None:
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            # Popen would look whether it has ended, and take its exit code from the thread that waits for it.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def sweep(self) -> None:
         """Kills what it has left behind of its own group, once it has ended."""

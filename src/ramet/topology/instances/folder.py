@@ -36,18 +36,14 @@ class Folder:
         self.account = account
         try:
             self.path.mkdir(mode=0o711 if account else 0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = _locked(self.path / "lock")
+        except BlockingIOError as taken:
+            raise SettingsError(
+                f"A topology runs in {path} already (process {taken.strerror or 'unknown'}). Stop it first, replace "
+                "its instances with `ramet roll`, or choose another folder with --folder."
+            ) from None
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}. Choose another folder with --folder.") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            other = os.pread(self._lock, 20, 0).decode(errors="replace").strip()
-            os.close(self._lock)
-            raise SettingsError(
-                f"A topology runs in {path} already (process {other or 'unknown'}). Stop it first, replace its "
-                "instances with `ramet roll`, or choose another folder with --folder."
-            ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
         (self.path / ".gitignore").write_text("*\n")
@@ -105,6 +101,26 @@ class Folder:
 
     def _save(self) -> None:
         self.write(self._file, msgspec.json.encode(self._kept).decode())
+
+
+def _locked(path: Path) -> int:
+    """The file, locked, which its last holder has not removed just now.
+
+    Raises BlockingIOError, with what stands in the file, while another process has it, and OSError.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        except FileNotFoundError:
+            pass
+        except BlockingIOError as error:
+            holder = os.pread(file, 20, 0).decode(errors="replace").strip()
+            os.close(file)
+            raise BlockingIOError(error.errno, holder) from None
+        os.close(file)
 
 
 def is_free(port: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from ramet.topology.instances.child import Child, reason
 from ramet.topology.instances.folder import tail
 
 READY = 60.0
-"""Seconds in which a part must be ready."""
+"""Seconds in which a part must be ready, from when it last said that it is coming."""
+COMING = 3_600.0
+"""Seconds after which one that still says so is given up."""
 STABLE = 10.0
 """Seconds after which the end of a part is no longer taken for a failure to start."""
 BACKOFF = (0.5, 30.0)
@@ -38,8 +41,8 @@ class Row(msgspec.Struct):
     detail: str = ""
 
 
-class Part:
-    """Keeps one process running, from `start` to `stop`. Subclasses say which, and when it is ready."""
+class Part(ABC):
+    """Keeps one process running, from `start` to `stop`. Subclasses say which, and when it is up."""
 
     stop_signal: int = signal.SIGTERM
     dies_by: signal.Signals = signal.SIGTERM
@@ -58,17 +61,10 @@ class Part:
         self._failures = 0
         self._keeping: asyncio.Task[None] | None = None
 
-    def command(self) -> list[str]:
-        raise NotImplementedError
-
-    async def alive(self) -> bool:
-        """Whether it does its work."""
-        raise NotImplementedError
-
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # noqa: B027 - most have nothing to do
         """What is done once, before its first start."""
 
-    def after_end(self, child: Child) -> None:
+    def after_end(self, child: Child) -> None:  # noqa: B027 - most have nothing to do
         """What is to be done when it has ended without having been told to."""
 
     async def start(self) -> None:
@@ -109,18 +105,9 @@ class Part:
         """How it is."""
         return Row(self.name, self.state, self.child.pid if self.child else None, self.port, restarts=self.restarts)
 
+    @abstractmethod
     async def _launch(self) -> None:
-        began = time.monotonic()
-        self.child = child = await Child.start(
-            self.command(), self.log, folder=self.log.parent, account=self.account, dies_by=self.dies_by
-        )
-        while not await self.alive():
-            if child.code is not None:
-                raise SettingsError(f"{self.name} could not start ({reason(child.code)}).\n{tail(self.log)}")
-            if time.monotonic() > began + READY:
-                raise SettingsError(f"{self.name} is not ready after {READY:g} s.\n{tail(self.log)}")
-            await asyncio.sleep(PAUSE)
-        self.state = "up"
+        """Starts `child`, and returns once it is up. Raises SettingsError when it does not come up."""
 
     async def _keep(self) -> None:
         while True:
@@ -144,6 +131,42 @@ class Part:
         """Seconds before the next start, after it has lasted so long."""
         self._failures = 1 if lasted >= STABLE else self._failures + 1
         return 0.0 if self._failures == 1 else min(BACKOFF[1], BACKOFF[0] * 2 ** (self._failures - 2))
+
+
+class Program(Part):
+    """A part that is one command, and is seen from outside to do its work."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What is started."""
+
+    @abstractmethod
+    async def alive(self) -> bool:
+        """Whether it does its work."""
+
+    def coming(self) -> bool:
+        """Whether it says itself that it is at work to become ready: then it is waited for."""
+        return False
+
+    async def _launch(self) -> None:
+        began = heard = time.monotonic()
+        told = False
+        self.child = child = await Child.start(
+            self.command(), self.log, folder=self.log.parent, account=self.account, dies_by=self.dies_by
+        )
+        while not await self.alive():
+            if child.code is not None:
+                raise SettingsError(f"{self.name} could not start ({reason(child.code)}).\n{tail(self.log)}")
+            now = time.monotonic()
+            if now < began + COMING and self.coming():
+                heard = now
+                if not told and now > began + READY:
+                    told = True
+                    self.say(f"{self.name} is not ready yet, and at work to be; see {self.log}.")
+            elif now > heard + READY:
+                raise SettingsError(f"{self.name} is not ready after {now - began:.0f} s.\n{tail(self.log)}")
+            await asyncio.sleep(PAUSE)
+        self.state = "up"
 
 
 async def answers(port: int, question: bytes, expected: bytes) -> bool:

@@ -10,19 +10,23 @@ from pathlib import Path
 from ramet.errors import SettingsError
 from ramet.topology.instances.child import run
 from ramet.topology.instances.folder import Folder
-from ramet.topology.instances.part import Part, Row, Say
+from ramet.topology.instances.part import Program, Row, Say
 from ramet.topology.instances.programs import Programs
 
 USER = DATABASE = "ramet"
 KEPT_WAL = "512MB"
 """What a replica that was away finds again."""
+STATUS = 7
+"""The line of `postmaster.pid`, from 0, in which a server says how it is."""
 
 
-class Database(Part):
+class Database(Program):
     """One server of PostgreSQL. `connections` is how many it takes."""
 
     stop_signal = signal.SIGINT  # "fast": connections are ended, nothing is lost
     dies_by = signal.SIGINT
+    patience = 300.0
+    """All that has changed is written out before it ends; killed before that, it would begin with making up for it."""
 
     def __init__(self, name: str, folder: Folder, programs: Programs, say: Say, connections: int) -> None:
         super().__init__(name, folder.port(name), folder.own(name, folder.account) / "server.log", say, folder.account)
@@ -62,11 +66,22 @@ class Database(Part):
             return False
         return True
 
+    def coming(self) -> bool:
+        """After a crash it first goes through its log; begun anew meanwhile, it would never come to the end of that."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        mine = self.child is not None and lines[:1] == [str(self.child.pid)]
+        return mine and len(lines) > STATUS and lines[STATUS].strip() == "starting"
+
     async def prepare(self) -> None:
         """Ends what an earlier run that was killed may have left."""
         if (self.data / "postmaster.pid").exists():
             try:
-                await self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w")
+                await self._run(
+                    "pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", f"{self.patience:.0f}"
+                )
             except SettingsError:
                 return  # it was not running: the server itself finds that out
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ramet.settings import Settings
 from ramet.topology.instances.child import Child
 from ramet.topology.instances.folder import Folder
-from ramet.topology.instances.part import Part, Say, answers
+from ramet.topology.instances.part import Program, Say, answers
 from ramet.topology.instances.postgres import DATABASE, USER, Primary
 from ramet.topology.instances.programs import Programs
 from ramet.topology.nginx.configuration import configuration
@@ -18,7 +18,7 @@ from ramet.topology.nginx.front import Front
 _POOLED = 20  # connections of PgBouncer to the database
 
 
-class Redis(Part):
+class Redis(Program):
     """A Redis that keeps nothing: what is in it may be lost at any time."""
 
     def __init__(self, folder: Folder, programs: Programs, say: Say) -> None:
@@ -50,7 +50,7 @@ class Redis(Part):
         return await answers(self.port, question, b"+OK\r\n+PONG\r\n")
 
 
-class Pooler(Part):
+class Pooler(Program):
     """PgBouncer in transaction mode, between the instances and the primary."""
 
     stop_signal = signal.SIGTERM
@@ -88,7 +88,7 @@ class Pooler(Part):
         return await answers(self.port, b"", b"")
 
 
-class Balancer(Part):
+class Balancer(Program):
     """nginx, on the port that people use."""
 
     stop_signal = signal.SIGQUIT  # what it has accepted is answered

@@ -90,7 +90,7 @@ class Slot(Part):
         self.stop_signal = signal.SIGINT
         super().tell_to_stop()
         for child in self._others:
-            child.signal(self.stop_signal)
+            _interrupt(child)
 
     async def stopped(self) -> None:
         await super().stopped()
@@ -116,8 +116,13 @@ class Slot(Part):
         try:
             successor = await self._begin()
         except SettingsError:
-            self.state = "up"
+            if self.state == "replacing":
+                self.state = "up"
             raise
+        if self.state in ("stopping", "stopped"):  # told so meanwhile
+            await self._give_up(successor)
+            raise SettingsError(f"{self.name} is {self.state}, and is not replaced.")
+        self._others.discard(successor.child)
         old, former, keeping = self.child, self._occupant, self._keeping
         if keeping is not None:
             keeping.cancel()
@@ -130,7 +135,7 @@ class Slot(Part):
             self._others.discard(old)
         if former is not None:
             former.close()
-        if self.state == "replacing":
+        if self.state in ("replacing", "down") and successor.child.code is None:
             self.state = "up"
 
     def row(self) -> Row:
@@ -149,6 +154,7 @@ class Slot(Part):
         if self._occupant is not None:
             self._occupant.close()
         occupant = await self._begin()
+        self._others.discard(occupant.child)
         self.child, self._occupant, self.state = occupant.child, occupant, "up"
 
     async def _begin(self) -> _Occupant:
@@ -177,12 +183,12 @@ class Slot(Part):
         if occupant.report.status not in ("ready", "degraded"):
             await self._give_up(occupant)
             raise SettingsError(f"{self.name} could not start ({reason(child.code or 0)}).\n{tail(self.log)}")
-        self._others.discard(child)
         return occupant
 
     async def _give_up(self, occupant: _Occupant) -> None:
         occupant.close()
-        await occupant.child.stop(signal.SIGINT, self.patience)
+        _interrupt(occupant.child)
+        await occupant.child.ends(self.patience)
         self._others.discard(occupant.child)
 
     def next_delay(self, lasted: float) -> float:
@@ -196,3 +202,12 @@ class Slot(Part):
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+
+def _interrupt(child: Child) -> None:
+    """Tells it to stop without leaving anybody time to learn of it.
+
+    While modules are imported SIGTERM ends the process; what SIGINT raises there can be lost, in a callback of a lock.
+    """
+    child.signal(signal.SIGTERM)
+    child.signal(signal.SIGINT)

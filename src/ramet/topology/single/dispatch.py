@@ -55,9 +55,10 @@ class Dispatcher(CallbackScheduler):
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin, *_unused: None) -> None:
         super().__init__()
         context, call_soon = self._ctx, loop.call_soon_threadsafe
-        track = _track
+        track, untrack = _underway.add, _underway.discard
 
         def run(watcher: Watcher) -> None:
+            left: Any
             try:
                 left = begin(watcher.scope, watcher.proto)
             except BaseException as error:
@@ -68,6 +69,7 @@ class Dispatcher(CallbackScheduler):
             elif isinstance(left, CoroutineType):
                 watcher.taskref(loop.create_task(finish(left, watcher)))
             else:
+                left.ended = untrack
                 track(left)
 
         def schedule(watcher: Watcher) -> None:
@@ -80,11 +82,6 @@ class Dispatcher(CallbackScheduler):
 
         self._schedule_fn = schedule
         self.close_connections = close_connections
-
-
-def _track(underway: Any) -> None:
-    underway.ended = _underway.discard
-    _underway.add(underway)
 
 
 async def finish(left: Coroutine[Any, Any, None], watcher: Watcher) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import struct
 import sys
 
 from ramet.errors import SettingsError
@@ -35,6 +37,39 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         listener.close()
         raise _refused(host, port, error) from None
     return listener
+
+
+def claim(listener: socket.socket) -> socket.socket | None:
+    """What keeps the address of a shared socket for our own workers until it is closed, or our process ends.
+
+    Before they listen, the socket alone keeps nobody from sharing it. None where the system has, or gives, no names for
+    that. Raises SettingsError when another process of our user has the address.
+    """
+    host, port = listener.getsockname()[:2]
+    name = f"\0ramet {os.geteuid()} {host} {port}"  # of Linux: it is gone with the process
+    held = None
+    try:
+        held = socket.socket(socket.AF_UNIX)
+        held.bind(name)
+        held.listen()  # so that others see whose it is
+    except (AttributeError, OSError) as error:
+        if held is not None:
+            held.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and _holder(name) == os.geteuid():
+            raise _refused(host, port, error) from None
+        return None
+    return held
+
+
+def _holder(name: str) -> int | None:
+    """The user whose process has a name, which anybody may take; None when nobody answers for it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(name)
+            return int(struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
+        except OSError:
+            return None
 
 
 def open_up(listener: socket.socket) -> None:

@@ -5,7 +5,8 @@ would silently share the port (we bind ourselves); its backpressure counts conne
 set; out of file descriptors it spins (we raise the limit and bound connections below it); a connection accepted in the
 moment of stopping is not told to close, and one that has sent half a request is waited for (both are bounded); a
 stop drops WebSockets, and leaves who handles them waiting (they are cancelled); a stop closes idle connections on which
-a request may be coming (before it, each answer ends its connection, for `drain_delay` seconds).
+a request may be coming (before it, each answer ends its connection, for `drain_delay` seconds), and those that were
+accepted just now (before it, none are accepted any more, and those have `HEARING` seconds to send something).
 Hyper, below it, answers 400, 414 and 431 by itself, with empty bodies, before a request reaches us.
 """
 
@@ -32,6 +33,7 @@ from granian.server.embed import Server
 
 from ramet.settings import Settings
 from ramet.topology.loading import Application
+from ramet.topology.single.arrivals import Arrivals
 from ramet.topology.single.dispatch import Dispatcher, in_flight, run_worker
 from ramet.topology.single.listener import BACKLOG, listen, open_up, say, url_of
 
@@ -39,6 +41,8 @@ HEADER_BUFFER = 65_536
 """Bytes of a request before its body; beyond them hyper answers 431, and 414 for an address alone."""
 QUIET = 5.0
 """Seconds a stopping process waits for connections on which nothing is being handled any more."""
+HEARING = 0.5
+"""Seconds a stopping process waits at most for the first request of a connection that it has accepted."""
 
 YOUNG = 20_000
 """New objects after which Python looks for cycles among them: more than requests in flight hold."""
@@ -109,7 +113,10 @@ class _Process:
             await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()
-                await asyncio.wait({starting})
+                await asyncio.wait({starting}, timeout=self._settings.stop_timeout)
+                if not starting.done():
+                    say("The application did not stop in time and was left.")
+                    _leave(0)
             if not starting.cancelled():
                 starting.result()
                 await self._serve(stop)
@@ -122,11 +129,13 @@ class _Process:
         gc.freeze()  # what lives as long as the process is not searched for garbage again and again
         url = url_of(self._listener)
         open_up(self._listener)
+        arrivals = Arrivals(self._listener)
         server = EmbeddedServer(self._app, self._listener, self._settings)
         serving = asyncio.ensure_future(server.serve(partial(run_worker, self._dispatchers.append)))  # type: ignore[arg-type]  # it is awaited
         self._ready(url)
         await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain()
+        await self._hear_out(arrivals)
         server.stop()  # type: ignore[no-untyped-call]  # granian does not annotate it
         in_time = await self._finish(serving)
         try:
@@ -158,12 +167,28 @@ class _Process:
         clock, delay = asyncio.get_running_loop().time, self._settings.drain_delay
         end = clock() + delay
         latest = end + self._settings.stop_timeout
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        while not hurry.done() and (left := min(end, latest) - clock()) > 0:
-            await asyncio.wait({hurry}, timeout=min(left, 0.05))
+        while (left := min(end, latest) - clock()) > 0 and await self._may_wait(min(left, 0.05)):
             if unaware != (unaware := unaware & in_flight()):
                 end = clock() + delay
-        hurry.cancel()
+
+    async def _hear_out(self, arrivals: Arrivals) -> None:
+        """Accept no more, and wait for the first request of those whose other side cannot know yet that this stops."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + HEARING
+        while arrivals.queued() and clock() < end and await self._may_wait(0.01):
+            pass
+        arrivals.stop()
+        silent = arrivals.unheard() if await self._may_wait(0.01) else set()  # by then none is just being accepted
+        while silent and clock() < end and await self._may_wait(0.01):
+            silent = arrivals.unheard(silent)
+
+    async def _may_wait(self, seconds: float) -> bool:
+        """Wait, unless there is a hurry."""
+        try:
+            async with asyncio.timeout(seconds):
+                return not await self._hurry.wait()
+        except TimeoutError:
+            return True
 
     async def _finish(self, serving: asyncio.Future[None]) -> bool:
         """Wait for what is in flight, at most `stop_timeout`; whether all connections have ended."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from ramet.errors import SettingsError
 from ramet.settings import Settings
 from ramet.topology.single.handover import read_settings, settings_pipe
-from ramet.topology.single.listener import listen, say, url_of
+from ramet.topology.single.listener import claim, listen, say, url_of
 
 STABLE = 10.0
 """Seconds of service after which a worker's end is no longer taken for a failure to start."""
@@ -47,10 +47,16 @@ class _Worker:
         self.due: float | None = 0.0
         self.told = False
 
+    @property
+    def serves(self) -> bool:
+        return self.process is not None and self.ready
+
     def end(self, number: int = signal.SIGTERM) -> None:
-        """Tell the process to stop, once: told twice, it would not finish what it is doing."""
+        """Tell the process to stop, once."""
         if self.process is not None and not self.told:
             self.told = True
+            if not self.ready:  # while modules are imported, what SIGINT raises can be lost, in a callback of a lock
+                self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(number)
 
 
@@ -78,6 +84,11 @@ class Supervisor:
         self._ready = ready or self._announce
         listen(settings.host, settings.port).close()  # refused when another server has the port; workers may share it
         first = listen(settings.host, settings.port, shared=True)
+        try:
+            self._claim = claim(first)
+        except SettingsError:
+            first.close()
+            raise
         self._port: int = first.getsockname()[1]
         self.url = url_of(first)
         self._workers = [_Worker(first)]
@@ -101,8 +112,8 @@ class Supervisor:
 
         SIGHUP reloads. A second SIGTERM or SIGINT kills the workers.
         """
-        previous = {number: signal.signal(number, _ignore) for number in _SIGNALS}
         wakeup = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        previous = {number: signal.signal(number, _ignore) for number in _SIGNALS}
         try:
             while self._step():
                 pass
@@ -113,6 +124,7 @@ class Supervisor:
                 signal.signal(number, handler)
             for descriptor in (self._woken, self._wake, self._lifeline, self._held):
                 os.close(descriptor)
+            self._let_go()
         return self._code
 
     def _step(self) -> bool:
@@ -153,7 +165,7 @@ class Supervisor:
                     return False
                 self._stop(number)
             elif number in {signal.SIGHUP, _RELOAD} and not self._stopping:
-                self._stale = list(self._workers)
+                self._stale = sorted(self._workers, key=lambda worker: worker.serves)
         return True
 
     def _start(self, worker: _Worker) -> None:
@@ -176,6 +188,7 @@ class Supervisor:
     def _hear(self, worker: _Worker) -> None:
         """A worker has reported that it serves, or has closed the pipe without."""
         worker.ready = bool(os.read(worker.ready_pipe, 256))
+        worker.started = time.monotonic()
         os.close(worker.ready_pipe)
         worker.ready_pipe = -1
         if not self._served and all(worker.ready for worker in self._workers):
@@ -206,7 +219,7 @@ class Supervisor:
             worker.due = None
             say(f"The application {started} ({reason}); waiting for a change.")
             return
-        others = any(other.process and other.ready for other in self._workers)
+        others = any(other.serves for other in self._workers)
         never = not self._served and not worker.ready
         if never or (worker.failures >= ATTEMPTS and not others):
             say(f"Worker {pid} {started} ({reason}); giving up.")
@@ -229,7 +242,7 @@ class Supervisor:
         if worker.process is None:
             self._stale.remove(worker)
             worker.failures, worker.due = 0, time.monotonic()
-        elif all(other.ready for other in self._workers if other is not worker and other.process):
+        elif all(other.serves for other in self._workers if other is not worker):
             worker.end()
 
     def _stop(self, number: int = signal.SIGTERM) -> None:
@@ -239,6 +252,13 @@ class Supervisor:
             if worker.listener is not None:
                 worker.listener.close()
             worker.end(number)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Whoever starts from now on has the port as soon as the workers do not listen any more."""
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def _kill(self) -> None:
         for worker in self._workers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 
 from ramet.errors import DeclarationError, SettingsError
@@ -36,7 +37,8 @@ def main(reference: str, settings_pipe: int, listener: int, ready_pipe: int, lif
 
 
 def _report(ready_pipe: int, url: str) -> None:
-    os.write(ready_pipe, url.encode())
+    with suppress(BrokenPipeError):  # the supervisor is gone, which the lifeline tells
+        os.write(ready_pipe, url.encode())
     os.close(ready_pipe)
 
 
