@@ -36,7 +36,7 @@ bench: $(dev_ready)  ## Measure against the budgets; fails when a ratio is below
 
 soak: $(dev_ready)  ## The long tests with their full counts.
 	scripts/system-packages test
-	$(bin)/python -m pytest -m soak --soak $(ARGS)
+	$(bin)/python -m pytest -m soak --soak --timeout 14400 $(ARGS)
 	RAMET_TEST_DATABASE=postgresql $(bin)/python -m pytest tests/scenarios $(ARGS)
 	for topology in $(topologies); do \
 		RAMET_TEST_TOPOLOGY=$$topology $(bin)/python -m pytest tests/scenarios $(ARGS) || exit 1; \

@@ -61,6 +61,7 @@ DRIVERS: Mapping[str, str] = {
 ONE_ENGINE: Mapping[str, str] = {
     "building.py": "an embedded database has one writer, for whom an index would have to wait anyway",
     "beat.py": "an embedded database has no replicas that could be behind",
+    "committer.py": "a database server has its own write-ahead log, and moves it by itself",
     "hosts.py": "an embedded database has no address on a network",
     "outage.py": "an embedded database is down with its process",
     "pool.py": "an embedded database has no connections to share out",

@@ -81,6 +81,9 @@ OF_ONE_BY_CHANCE: Mapping[str, str] = {
     "test_positions.py::test_a_browser_carries_the_position_of_its_last_change_as_a_cookie": (
         "it looks into the one that was asked"
     ),
+    "test_realtime.py::test_those_who_see_the_same_share_a_view": (
+        "each has views of its own, and marks an event by what it had seen before"
+    ),
 }
 """The same, where it takes chance who answers for several to be told from one: whether they are needed is not tried."""
 

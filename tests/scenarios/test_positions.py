@@ -13,6 +13,8 @@ from tests.scenarios.core_world import Answer, World, call, person, running
 A = person(1)
 KEPT = {"near", "shared"}
 """Where an answer is from that nothing was read for."""
+LONG = 60.0
+"""Seconds for which what is kept may be served without another look at the log: longer than anybody is held up."""
 
 
 class Page(Resource):
@@ -38,7 +40,7 @@ async def titles(world: World, **headers: str) -> tuple[str, list[str]]:
 
 async def test_a_read_with_the_position_of_a_write_sees_it_on_any_instance(tmp_path: Path) -> None:
     path = tmp_path / "data.db"
-    async with running(path, [Page]) as one, running(path, [Page]) as two:
+    async with running(path, [Page], max_staleness=LONG) as one, running(path, [Page], max_staleness=LONG) as two:
         await held(one)
         await held(two)
         expected: list[str] = []
@@ -63,7 +65,7 @@ async def test_a_read_with_the_position_of_a_write_sees_it_on_any_instance(tmp_p
 
 
 async def test_a_position_that_nobody_gave_out_is_answered_from_the_database(tmp_path: Path) -> None:
-    async with running(tmp_path / "data.db", [Page]) as world:
+    async with running(tmp_path / "data.db", [Page], max_staleness=LONG) as world:
         made = await world.ask("POST", "/pages", A, {"title": "a"})
         incarnation, _, place = made.headers["ramet-position"].partition("-")
         for _ in range(2):
@@ -77,7 +79,7 @@ async def test_a_position_that_nobody_gave_out_is_answered_from_the_database(tmp
 
 async def test_a_browser_carries_the_position_of_its_last_change_as_a_cookie(tmp_path: Path) -> None:
     path = tmp_path / "data.db"
-    async with running(path, [Page]) as one, running(path, [Page]) as two:
+    async with running(path, [Page], max_staleness=LONG) as one, running(path, [Page], max_staleness=LONG) as two:
         await held(one)
         await held(two)
         signed_in = f"__Host-ramet-access={one.token(A)}"

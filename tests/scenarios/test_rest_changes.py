@@ -142,7 +142,7 @@ async def names(world: World, path: str, caller: Any = A) -> list[str]:
 
 
 async def test_a_circle_of_references_can_be_deleted_and_a_long_chain_too(tmp_path: Path) -> None:
-    async with running(tmp_path / "data.db", RESOURCES) as world:
+    async with running(tmp_path / "data.db", RESOURCES, write_timeout=60.0) as world:
         first = await world.create("/nodes", A, name="first")
         last = first
         for number in range(1_200):
