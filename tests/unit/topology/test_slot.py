@@ -20,13 +20,14 @@ from tests.postgres import free_port
 from tests.process.copies import until
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.005)
 os.write(int(sys.argv[2]), b'{"status":"ready"}' + bytes([10]))
 time.sleep(600)
 """
-"""Ready once a file is there."""
+"""Ready once a file is there. SIGINT ends it: Python's own handler loses one that comes just before it sleeps."""
 
 
 class Place:
