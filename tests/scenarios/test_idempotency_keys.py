@@ -55,6 +55,20 @@ async def test_five_at_once_are_one_record_and_one_answer(tmp_path: Path) -> Non
         assert await count(one, Job) == 10
 
 
+async def test_repetitions_of_many_requests_at_once_meet_only_their_own_first(tmp_path: Path) -> None:
+    """Others in the way of a repetition do not make it take what its first has stored for somebody else's."""
+    path = tmp_path / "data.db"
+    async with running(path, [Job, Guest]) as one, running(path, [Job, Guest]) as two:
+        await two.app.identity.rotate_keys()
+        for turn in range(3):
+            names = [f"{turn}.{number}" for number in range(12)]
+            asked = [post(world, "/jobs", A, {"name": name}, name) for world in (one, two, one) for name in names]
+            answers = await asyncio.gather(*asked)
+            assert [(answer.status, answer.code) for answer in answers if answer.status != 201] == []
+            assert sum("idempotency-replayed" in answer.headers for answer in answers) == 2 * len(names)
+        assert await count(one, Job) == 36
+
+
 async def test_another_request_with_the_key_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     async with running(tmp_path / "data.db", [Job, Guest]) as world:
         first = await post(world, "/jobs", A, {"name": "x"}, "k")

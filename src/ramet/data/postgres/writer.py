@@ -35,7 +35,11 @@ Committed = Callable[[int, Sequence[Change]], None]
 
 
 class _AgainError(Exception):
-    """Others were in the way of a transaction."""
+    """Others were in the way of a transaction; `doubled` when that is because a value is there already."""
+
+    def __init__(self, *, doubled: bool = False) -> None:
+        super().__init__()
+        self.doubled = doubled
 
 
 class Writer:
@@ -118,10 +122,12 @@ class Writer:
             self._done.set()
 
     async def _attempt(self, work: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
+        found = False  # a value that was there already: whoever was quicker has committed, and is seen from then on
         for attempt in range(ATTEMPTS):
             try:
-                return await self._once(work, first=not attempt)
-            except _AgainError:
+                return await self._once(work, first=not found)
+            except _AgainError as again:
+                found = found or again.doubled
                 await asyncio.sleep(random.uniform(0, PAUSE * 2 ** min(attempt, 6)))
         raise Problem("unavailable", "Too many changes at once were in each other's way.", retry_after=1)
 
@@ -137,7 +143,7 @@ class Writer:
             cause = error.__cause__ if isinstance(error, Problem) and error.__cause__ is not None else error
             await self._undo(link, cause)
             if isinstance(error, Exception) and (tx.again or repeatable(cause) or (first and doubled(cause))):
-                raise _AgainError from error
+                raise _AgainError(doubled=doubled(cause) and not tx.again) from error
             problem = as_problem(error) if isinstance(error, Exception) else error
             if problem is error:
                 raise
