@@ -66,7 +66,11 @@ count = INSTANCES
 
 def application(**declared: Any) -> App:
     """An application as it runs in the chosen topology."""
-    return Balanced(**declared) if TOPOLOGY else App(**declared)
+    if TOPOLOGY:
+        return Balanced(**declared)
+    app = App(**declared)
+    app._lag = LoopLag(math.inf)  # as in Balanced, and a busy machine holds up the event loop as well
+    return app
 
 
 def each(app: App) -> list[App]:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -53,14 +53,17 @@ async def down(pair: Pair, world: World) -> AsyncIterator[None]:
 @contextmanager
 def silent(pair: Pair) -> Iterator[None]:
     """The processes of the primary stand still: its host takes connections and says nothing."""
+    os.kill(pair.primary.processes()[0], signal.SIGSTOP)  # from here on it begins no more of them
     stopped = pair.primary.processes()
     for process in stopped:
-        os.kill(process, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # one that has just ended
+            os.kill(process, signal.SIGSTOP)
     try:
         yield
     finally:
         for process in stopped:
-            os.kill(process, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 async def prepared(world: World) -> dict[str, Answer]:
