@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Caller:
 
     def __init__(self, worlds: list[World]) -> None:
         self.worlds = worlds
-        self.admitted: list[tuple[float, float]] = []
+        self.admitted: list[tuple[float, float, World]] = []
         self.statuses: set[int] = set()
 
     async def ask(self, world: World) -> bool:
@@ -67,7 +68,7 @@ class Caller:
         answer = await world.ask("GET", "/tasks", A, allow_failure=True)
         self.statuses.add(answer.status)
         if answer.status == 200:
-            self.admitted.append((asked, time.monotonic()))
+            self.admitted.append((asked, time.monotonic(), world))
         return answer.status == 200
 
     async def run(self, seconds: float) -> None:
@@ -82,10 +83,17 @@ class Caller:
 
     def most(self) -> int:
         """The most that was certainly let through within one window: asked for in it, and answered in it."""
-        return max(
-            sum(begin <= asked and answered < begin + WINDOW for asked, answered in self.admitted)
-            for begin, _ in self.admitted
-        )
+        return max(counted.total() for _, counted in self.windows())
+
+    def windows(self) -> Iterator[tuple[float, Counter[World]]]:
+        """When each window begins, and how many each instance has certainly let through in it."""
+        for begin, _, _ in self.admitted:
+            yield (
+                begin,
+                Counter(
+                    world for asked, answered, world in self.admitted if begin <= asked and answered < begin + WINDOW
+                ),
+            )
 
 
 async def test_with_redis_the_sum_is_never_above_the_limit_and_nearly_all_of_it_is_usable(
@@ -139,6 +147,7 @@ async def test_one_that_is_gone_is_counted_no_more(database: str) -> None:
 
 
 async def test_while_redis_is_gone_nothing_fails_and_no_window_holds_more(database: str, redis: Server) -> None:
+    """But the one in which it goes: who has used less than its share has its rest, whatever others have leased."""
     server = Server()
     try:
         server.start()
@@ -147,14 +156,41 @@ async def test_while_redis_is_gone_nothing_fails_and_no_window_holds_more(databa
                 counters: Any = world.app.sharing.counters
                 counters.instances = 3
             caller = Caller(worlds)
-            running = asyncio.create_task(caller.run(4 * WINDOW))
+            running = asyncio.create_task(caller.run(5 * WINDOW))
             await asyncio.sleep(WINDOW)  # waits: for a window with it
+            gone = time.monotonic()
             server.stop()
-            await asyncio.sleep(WINDOW)  # waits: for a window without it
+            await asyncio.sleep(2 * WINDOW)  # waits: for a window without it
             server.start()
             await running
             assert caller.statuses == {200, 429}
-            assert caller.most() <= LIMIT
+            for begin, counted in caller.windows():
+                leased = [count for count in counted.values() if count > LIMIT // 3]
+                assert sum(leased) <= LIMIT
+                assert counted.total() <= LIMIT or begin <= gone < begin + WINDOW
+    finally:
+        server.remove()
+
+
+async def test_in_the_window_in_which_redis_goes_the_others_have_their_shares(database: str) -> None:
+    server = Server()
+    try:
+        server.start()
+        given = {"redis_url": server.url, "redis_timeout": ANSWERS, "limit_caller": f"{LIMIT}/3600"}
+        async with fleet(database, **given) as worlds:
+            for world in worlds:
+                counters: Any = world.app.sharing.counters
+                counters.instances = 3
+            caller = Caller(worlds)
+            for _ in range(LIMIT // 2):
+                assert await caller.ask(worlds[0])
+            server.stop()
+            for world in worlds:
+                while await caller.ask(world):
+                    pass
+        counts = Counter(world for _, _, world in caller.admitted)
+        assert counts[worlds[0]] < LIMIT, "what it has leased, and no share beside that"
+        assert [counts[world] for world in worlds[1:]] == [LIMIT // 3] * 2
     finally:
         server.remove()
 
