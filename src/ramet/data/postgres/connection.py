@@ -14,8 +14,16 @@ from ramet.errors import SettingsError
 STATEMENTS = 256
 """Prepared statements that a connection keeps: each takes memory of the server, and callers choose their shapes."""
 NAME = "ramet"
-TIMELINE = "CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
-"""Names the history of a primary: another one after each fail-over. Empty on a replica."""
+TIMELINE = (
+    "CASE WHEN pg_is_in_recovery() THEN '' ELSE upper(lpad(to_hex(hashtext("
+    "left(pg_walfile_name(pg_current_wal_lsn()), 8) || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())"
+    ")), 8, '0')) END"
+)
+"""Names the history of a primary: another one after each fail-over and each crash. Empty on a replica.
+
+After a crash transactions may have numbers that were seen before, of some that came to nothing. The statistics of the
+server begin anew then, and go on over a restart; everybody may read since when they have been kept.
+"""
 SILENCE = 5.0
 PATIENCE = 2.0
 """Seconds beyond its time-out after which a statement is given up, though its server has not."""
