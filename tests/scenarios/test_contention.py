@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-from ramet import Access, Context, Resource, Unique, action, everyone
+from ramet import Access, Context, Resource, Unique, action, everyone, exists, me, that, this
 from ramet.errors import Problem
 from tests.scenarios.core_world import person, running
 
@@ -43,6 +43,25 @@ class Seat(Resource):
         return taken
 
 
+class Member(Resource):
+    """Who may write in a book."""
+
+    book: str
+    user: str
+
+    access = Access(read=everyone, create=everyone, delete=everyone)
+
+
+class Book(Resource):
+    text: str
+
+    access = Access(
+        read=everyone,
+        create=everyone,
+        update=exists("Member", that.book == this.id, that.user == me.id),
+    )
+
+
 async def test_nothing_is_lost_when_many_change_one_record_at_once(tmp_path: Path) -> None:
     path = tmp_path / "data.db"
     async with running(path, [Counter, Seat]) as one, running(path, [Counter, Seat]) as two:
@@ -74,3 +93,31 @@ async def test_of_equal_unique_values_at_once_one_is_stored(tmp_path: Path) -> N
         assert sorted(answer.status for answer in answers) == [201] + [409] * 9
         assert {answer.json["code"] for answer in answers if answer.status == 409} == {"not_unique"}
         assert all(answer.json["errors"][0]["pointer"] == "/number" for answer in answers if answer.status == 409)
+
+
+async def test_who_is_expelled_while_a_change_of_theirs_waits_is_refused(tmp_path: Path) -> None:
+    """The rule holds for what is there when the change is made, not for what was there when it began to wait."""
+    b = person(2)
+    async with running(tmp_path / "data.db", [Book, Member]) as world:
+        book = await world.create("/books", A, text="old")
+        await world.create("/members", A, book=book["id"], user=b.id)
+        expelled, closed = asyncio.Event(), asyncio.Event()
+
+        async def close(ctx: Context) -> None:
+            stored = await ctx.get(Book, book["id"])
+            for member in await ctx.list(Member, book=book["id"]):
+                await ctx.delete(member)
+            await ctx.update(stored, text="closed")
+            expelled.set()
+            await closed.wait()
+
+        closing = asyncio.create_task(world.app.as_system().atomically(close))
+        await expelled.wait()
+        asking = asyncio.create_task(
+            world.ask("PATCH", f"/books/{book['id']}", b, {"text": "mine"}, allow_failure=True)
+        )
+        await asyncio.sleep(0.3)  # waits: for the change to wait; it is refused in any case
+        closed.set()
+        await closing
+        assert (await asking).status == 403
+        assert (await world.ask("GET", f"/books/{book['id']}", A)).json["text"] == "closed"

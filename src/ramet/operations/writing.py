@@ -165,6 +165,7 @@ class Writing:
             or info.hooks_for("before", "update")
             or (match is not None and len(match) != 1)
             or not permit.reads_fields.isdisjoint(values)
+            or (permit.variant is not None and permit.variant.reads_resources)
             or decides(self._core.authority.deciding[info.name], values)
             or any(values.get(name) is not None for name in info.references)
         ):
