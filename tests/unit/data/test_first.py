@@ -24,6 +24,12 @@ LIST = Statement("SELECT name FROM firsts ORDER BY name LIMIT 51", (), {})
 COUNT = Statement("SELECT count(*) FROM firsts", (), {})
 TALLY = Statement("SELECT name, count(*) FROM firsts GROUP BY name", (), {})
 ADD = Statement("INSERT INTO firsts (name) VALUES ($1)", ("name",), {})
+FREE = Statement(
+    "SELECT name FROM jobs WHERE NOT (EXISTS (SELECT 1 FROM firsts WHERE firsts.name = jobs.name)) LIMIT 9",
+    (),
+    {},
+)
+CLAIM = Statement("INSERT INTO firsts (name) VALUES ($1)", ("name",), {})
 PLANS = "SET enable_seqscan = off; SET enable_bitmapscan = off"
 """Those by which the engine goes through the whole index: it chooses them by itself where it knows no counts."""
 
@@ -47,6 +53,24 @@ class Overtaken:
         return [(0,)] if sql == COUNT.sql else []
 
 
+class Unmarked:
+    """A connection whose first look finds what is there and leaves no mark, and somebody commits meanwhile."""
+
+    def __init__(self, driver: Any, look: Callable[[str], Awaitable[Any]], meanwhile: Awaitable[object]) -> None:
+        self._driver = driver
+        self._look = look
+        self._meanwhile: Awaitable[object] | None = meanwhile
+
+    async def fetch(self, sql: str, *arguments: Any) -> Any:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is None:
+            return await self._driver.fetch(sql, *arguments)
+        await self._driver.fetch("SELECT 1")
+        rows = await self._look(sql)
+        await meanwhile
+        return rows
+
+
 class Firsts:
     """Writers on a table that has an index and nothing in it."""
 
@@ -55,16 +79,16 @@ class Firsts:
         self.writers = [self._writer() for _ in range(WRITERS)]
 
     async def clear(self) -> None:
-        await self._run("DROP TABLE IF EXISTS firsts; CREATE TABLE firsts (name text); CREATE INDEX ON firsts (name)")
+        await self.run("DROP TABLE IF EXISTS firsts; CREATE TABLE firsts (name text); CREATE INDEX ON firsts (name)")
 
     async def rows(self) -> int:
-        link = await self._pool.take()
-        try:
-            return int(await link.driver.fetchval(COUNT.sql))
-        finally:
-            self._pool.give(link)
+        return int((await self.look(COUNT.sql))[0][0])
 
-    async def _run(self, sql: str) -> None:
+    async def look(self, sql: str) -> Any:
+        """What somebody reads who takes part in nothing."""
+        return await self._pool.read(sql, ())
+
+    async def run(self, sql: str) -> None:
         link = await self._pool.take()
         try:
             await link.driver.execute(sql)
@@ -123,3 +147,28 @@ async def test_of_several_at_once_one_adds_the_first(firsts: Firsts, scale: Scal
         await firsts.clear()
         added = await asyncio.gather(*[writer.run(plainly) for writer in firsts.writers])
         assert (sum(added), await firsts.rows()) == (1, 1)
+
+
+async def claim(tx: Any) -> str:
+    rows = await tx.search(FREE, {})
+    if not rows:
+        return ""
+    await tx.fetch(CLAIM, {"name": rows[0][0]})
+    return str(rows[0][0])
+
+
+async def test_what_a_rule_finds_missing_elsewhere_is_looked_for_again_as_well(firsts: Firsts) -> None:
+    """A job that nobody has claimed: of two at once one does, also where the list itself finds something."""
+    await firsts.run("CREATE TABLE jobs (name text PRIMARY KEY); INSERT INTO jobs VALUES ('one')")
+    one, other, *_ = firsts.writers
+    attempts = []
+
+    async def overtaken(tx: Any) -> str:
+        attempts.append(tx)
+        if len(attempts) == 1:
+            tx._driver = Unmarked(tx._driver, firsts.look, other.run(claim))
+        return await claim(tx)
+
+    assert await one.run(overtaken) == ""
+    assert len(attempts) == 2
+    assert await firsts.rows() == 1
