@@ -20,6 +20,7 @@ from ramet.data.statement import Statement, compile_statement
 from ramet.data.store import Transaction
 from ramet.declare.catalog import Catalog
 from ramet.declare.resource import Hook
+from ramet.errors import Problem
 from ramet.identity.caller import system
 from ramet.observe import HookFailed
 from ramet.operations.context import Context
@@ -51,7 +52,6 @@ class Outbox:
         self._writing = writing
         self._awake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._place: str | None = None
         self._statements = _Statements(core)
         self._needed = follows(core.catalog)
 
@@ -79,27 +79,45 @@ class Outbox:
             self._awake.clear()
             try:
                 if await self._core.store.lead(NAME):
-                    await self._advance()
-                    await self._retry()
+                    await self._lead()
             except Exception as error:
                 self._core.observer.emit(HookFailed("outbox", "", 1, repr(error)))
 
+    async def _lead(self) -> None:
+        """Does all there is, and goes on to lead meanwhile, however long hooks take."""
+        renewing = asyncio.create_task(self._renew(), name="lead after-commit hooks")
+        try:
+            await self._advance()
+            await self._retry()
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RETRY[0])
+            with suppress(Exception):  # it is looked at before each change
+                await self._core.store.lead(NAME)
+
     async def _advance(self) -> None:
         """Runs the hooks of every change after the kept place, then keeps the new one."""
-        if self._place is None:
-            rows = await self._core.store.fetch(self._statements.place, {"name": NAME})
-            self._place = str(rows[0][0]) if rows else ""
+        # Another may have led since this process did.
+        rows = await self._core.store.fetch(self._statements.place, {"name": NAME})
+        place = str(rows[0][0]) if rows else ""
         while True:
-            changes, place = await self._core.store.changes.page(self._place, BATCH)
+            changes, after = await self._core.store.changes.page(place, BATCH)
             if not changes:
                 return
             failed: list[Aside] = []
             for change in changes:
+                if not await self._core.store.lead(NAME):
+                    return
                 for number, hook in enumerate(self._hooks_of(change)):
                     aside = Aside(f"{change.seq}.{number}", 0, 0, change)
                     if not await self._call(hook, aside):
                         failed.append(aside)
-            await self._keep(place, failed)
+            await self._keep(place, after, failed)
+            place = after
 
     async def _retry(self) -> None:
         """Tries what was put aside and is due."""
@@ -132,15 +150,18 @@ class Outbox:
             return False
         return True
 
-    async def _keep(self, place: str, failed: Sequence[Aside]) -> None:
+    async def _keep(self, before: str, place: str, failed: Sequence[Aside]) -> None:
         async def work(tx: Transaction) -> None:
+            kept = await tx.fetch(self._statements.place, {"name": NAME})
+            if [str(row[0]) for row in kept] != ([before] if before else []):
+                raise Problem("conflict", "Another process has led meanwhile.")
             await tx.fetch(self._statements.forget, {"name": NAME})
             await tx.fetch(self._statements.remember, {"name": NAME, "position": place})
             for aside in failed:
+                await tx.fetch(self._statements.drop, {"key": aside.key})  # another may have put it there
                 await tx.fetch(self._statements.put, self._row(aside))
 
         await self._core.store.write(work)
-        self._place = place
 
     def _row(self, aside: Aside) -> dict[str, Any]:
         wait = min(RETRY[1], RETRY[0] * 2 ** min(aside.attempt - 1, 30))

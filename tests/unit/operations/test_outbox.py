@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from ramet import Context, Resource, after, owner_only
+from ramet.errors import Problem
 from ramet.observe import HookFailed
+from ramet.operations import outbox
 from tests.scenarios.core_world import Clock, World, person, running
 
 A = person(1)
@@ -133,6 +138,77 @@ async def test_one_process_of_two_runs_them_and_the_other_takes_over(tmp_path: P
         await world.create("/letters", A, text="b")
         await until(lambda: "b" in one.texts)
         assert two.texts == ["a"]
+
+
+async def test_who_leads_again_goes_on_from_where_another_has_come(tmp_path: Path) -> None:
+    seen = Seen()
+    async with running(tmp_path / "data.db", [Letter], parts=[seen]) as world:
+        await world.create("/letters", A, text="a")
+        await until(lambda: follower(world) == world.app.feed.seq)
+        before = str(follower(world))
+        await world.app._outbox.stop()
+        await world.create("/letters", A, text="run by another")
+        await world.app._outbox._keep(before, str(world.app.feed.seq), [])
+        world.app._outbox.start()
+        await world.create("/letters", A, text="b")
+        await until(lambda: seen.texts == ["a", "b"])
+
+
+async def test_who_does_not_lead_any_more_runs_none_and_keeps_no_place(tmp_path: Path) -> None:
+    seen = Seen()
+    async with running(tmp_path / "data.db", [Letter], parts=[seen]) as world:
+        await world.create("/letters", A, text="a")
+        await until(lambda: follower(world) == world.app.feed.seq)
+        await world.app._outbox.stop()
+        kept = follower(world)
+        for text in ("b", "c"):
+            await world.create("/letters", A, text=text)
+
+        async def lead(name: str) -> bool:
+            return "b" not in seen.texts
+
+        store: Any = world.app.store
+        store.lead = lead
+        await world.app._outbox._advance()
+        assert (seen.texts, follower(world)) == (["a", "b"], kept)
+        aside = outbox.Aside("1.0", 0, 1, (await store.changes.page(str(kept), 1))[0][0])
+        await world.app._outbox._keep(str(kept), str(kept + 1), [aside])
+        with pytest.raises(Problem, match="Another process has led meanwhile"):
+            await world.app._outbox._keep(str(kept), str(kept + 2), [])
+        await world.app._outbox._keep(str(kept + 1), str(kept + 2), [aside])
+        assert follower(world) == kept + 2
+
+
+async def test_who_leads_goes_on_to_while_a_hook_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "RETRY", (0.01, 3_600.0))
+    gate = asyncio.Event()
+
+    class Slow(Resource):
+        text: str
+        access = owner_only()
+
+        @after("create")
+        async def tell(self, ctx: Context) -> None:
+            await gate.wait()
+
+    async with running(tmp_path / "data.db", [Slow]) as world:
+        store: Any = world.app.store
+        asked, lead = [], store.lead
+
+        async def counted(name: str) -> bool:
+            asked.append(name)
+            return bool(await lead(name))
+
+        await world.create("/slows", A, text="a")
+        await until(lambda: store.lead is not None and bool(world.app._outbox._task))
+        store.lead = counted
+        await until(lambda: len(asked) >= 5)
+        asked.clear()
+        await until(lambda: len(asked) >= 5)
+        gate.set()
+        await until(lambda: follower(world) == world.app.feed.seq)
 
 
 async def test_the_log_is_kept_for_hooks_that_have_not_run_and_trimmed_when_they_have(tmp_path: Path) -> None:
