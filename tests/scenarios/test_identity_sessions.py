@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ramet.identity.passwords import Passwords
-from ramet.identity.sessions import MOST, Session
+from ramet.identity.sessions import MOST, Session, forget_expired
 from ramet.identity.tokens import new_refresh_token, successor
 from ramet.identity.users import User
+from ramet.operations.context import Context
 
 from ..conftest import Scale
 from .identity_world import OTHER, PASSWORD, World, running
@@ -269,3 +272,28 @@ async def test_an_expired_access_token_does_not_stand_in_the_way_of_refreshing(w
     assert await world.code(renewed.json()["access_token"]) == "ok"
     refused = await world.post("/auth/change-password", ann["access_token"], current_password="x", new_password="y")
     assert refused.json()["code"] == "invalid_token"
+
+
+async def test_one_that_is_refreshed_while_it_counts_as_expired_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of whoever forgets sessions may be ahead of that of who refreshes them."""
+    ann = await world.join()
+    (session,) = await world.app.as_system().list(Session)
+    world.clock.forward((session.expires_at - session.created_at).total_seconds() - 0.001)
+    look, refreshed = Context.list, []
+
+    async def ahead(ctx: Context, resource: Any, **given: Any) -> Any:
+        if "expires_at__lt" not in given:
+            return await look(ctx, resource, **given)
+        given["expires_at__lt"] += timedelta(seconds=0.01)
+        found = await look(ctx, resource, **given)
+        if found:
+            refreshed.append(await world.refresh(ann["refresh_token"]))
+        return found
+
+    monkeypatch.setattr(Context, "list", ahead)
+    await forget_expired(world.app.as_system())
+    assert [answer.status_code for answer in refreshed] == [200]
+    assert await world.code(refreshed[0].json()["access_token"]) == "ok"
+    assert (await world.refresh(refreshed[0].json()["refresh_token"])).status_code == 200

@@ -94,8 +94,9 @@ async def forget_expired(ctx: Context) -> int:
 
     async def work(ctx: Context) -> int:
         for session in found:
-            if await ctx.find(Session, session.id) is not None:
-                await ctx.delete(session)
+            current = await ctx.find(Session, session.id)
+            if current is not None and current.expires_at == session.expires_at:  # not refreshed since it was found
+                await ctx.delete(current)
         return len(found)
 
     return await ctx.atomically(work) if found else 0
