@@ -162,6 +162,51 @@ def test_a_dropped_resource_is_refused_until_it_is_reviewed(world: World) -> Non
     assert world.is_current(task())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "renames"),
+    [
+        (task({"w": str | None}, w=None, indexes=[Index("w")]), task(), []),
+        (task({"w": str | None}, w=None, indexes=[Index("-w", "title")]), task(), []),
+        (task({"w": str | None}, w=None, indexes=[Index("title", "w", unique=True)]), task(), []),
+        (task({"w": Annotated[str | None, Unique]}, w=None), task(), []),
+        (task({"w": Annotated[str | None, Ref("Garden")]}, w=None), task(), []),
+        (task({"w": Annotated[str | None, Ref("Task")]}, w=None), task(), []),
+        (
+            task(
+                {"w": str | None, "kind": str | None},
+                w=None,
+                kind=None,
+                indexes=[Index("w"), Index("kind", "-w"), Index("kind")],
+            ),
+            task({"sort_of": str | None}, sort_of=None, indexes=[Index("sort_of")]),
+            ["tasks.kind=sort_of"],
+        ),
+    ],
+    ids=["index", "descending", "unique index", "unique", "reference", "own reference", "beside a rename"],
+)
+def test_a_field_is_dropped_with_its_indexes(
+    world: World, before: type[Resource], after: type[Resource], renames: list[str]
+) -> None:
+    garden = made("Garden", {"name": str})
+    started(world, before, garden)
+    if renames:
+        world.sql("UPDATE tasks SET kind = 'chore'")
+    path = world.migrator(after, garden).make("no w", [read_rename(text) for text in renames])
+    content = world.content()
+    tried = world.migrator(after, garden).apply(reviewed=True, keep=False)
+    assert tried[0] == f"revision {path.stem} is applied"
+    assert world.content() == content
+    assert world.migrator(after, garden).apply(reviewed=True) == tried
+    assert world.is_current(after, garden)
+    assert world.migrator(after, garden).plan() == ("0001", [], [], False)
+    fresh = World(world.file.parent / "fresh")
+    assert fresh.is_current(after, garden)
+    index = "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY name"
+    assert world.sql(index) == fresh.sql(index)
+    assert world.sql("SELECT sort_of FROM tasks" if renames else "SELECT 'chore' FROM tasks") == [("chore",)]
+    assert found(world, "ferns") == [(1,)]
+
+
 def test_tables_of_somebody_else_are_left_alone(world: World) -> None:
     started(world)
     world.sql("CREATE TABLE notes (id INTEGER PRIMARY KEY, text)")

@@ -12,6 +12,7 @@ import pytest
 
 from ramet import Digits, Index, Ref, Unique
 from ramet.data.migrations.failures import MigrationError
+from ramet.declare.resource import Resource
 from tests.unit.data.declarations import made
 from tests.unit.data.places import Place, thing
 
@@ -77,6 +78,26 @@ def test_what_could_lose_data_needs_a_revision_which_runs_as_it_was_written(plac
     assert not place.current(less), "an attempt leaves nothing"
     assert place.migrator(less).apply(reviewed=True) == told
     assert place.current(less)
+    assert place.sql("SELECT title FROM things") == "a"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        thing({"w": str | None}, w=None, indexes=[Index("-w"), Index("title", "w", unique=True)]),
+        thing({"w": Annotated[str | None, Ref("Other")]}, w=None),
+        thing({"w": Annotated[str | None, Ref("Thing")]}, w=None),
+    ],
+    ids=["indexes", "reference", "own reference"],
+)
+def test_a_field_is_dropped_with_its_indexes(place: Place, before: type[Resource]) -> None:
+    other = made("Other", {"name": str}, path="others")
+    place.migrator(before, other).apply(reviewed=False)
+    place.add("a")
+    place.migrator(thing(), other).make("no w")
+    assert place.migrator(thing(), other).apply(reviewed=True)[0] == "revision 0001_no_w is applied"
+    assert place.current(thing(), other)
+    assert place.migrator(thing(), other).plan() == ("0001", [], [], False)
     assert place.sql("SELECT title FROM things") == "a"
 
 

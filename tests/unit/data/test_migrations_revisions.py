@@ -14,7 +14,7 @@ from ramet.app import App
 from ramet.data.migrations.failures import MigrationError
 from ramet.data.migrations.lint import lint
 from ramet.data.migrations.renames import read_rename
-from ramet.declare.types import Digits, Ref, Unique
+from ramet.declare.types import Digits, Index, Ref, Unique
 from tests.unit.data.declarations import World, found, made, started, task
 
 
@@ -157,6 +157,33 @@ def test_a_revision_that_fails_in_the_middle_leaves_everything(world: World) -> 
     with pytest.raises(MigrationError, match=r"0002_second failed: no such table: missing\. Nothing was changed"):
         world.migrator(task()).apply(reviewed=True)
     assert world.content() == content
+
+
+@pytest.mark.parametrize(
+    "drop", ["op.drop_column('tasks', 'w')", "op.execute('ALTER TABLE \"tasks\" DROP w')"], ids=["operation", "SQL"]
+)
+def test_a_field_that_is_dropped_and_comes_back_has_its_indexes(world: World, drop: str) -> None:
+    """Indexes are no step of a revision, whichever way it is written, and unique ones protect until then."""
+    declared = task({"w": str}, w="", indexes=[Index("w"), Index("-title"), Index("title", unique=True)])
+    started(world, declared, w="old")
+    write(world, "0001_drop", f"{drop}\nop.execute('INSERT INTO seen SELECT name FROM sqlite_schema')")
+    back = "op.execute(\"ALTER TABLE tasks ADD COLUMN w TEXT NOT NULL DEFAULT ''\")"
+    write(world, "0002_back", back, after='"0001"')
+    world.sql("CREATE TABLE seen (name TEXT)")
+    assert len(world.migrator(declared).apply(reviewed=True)) == 2
+    assert world.sql("SELECT w FROM tasks") == [("",)]
+    seen = {row[0] for row in world.sql("SELECT name FROM seen WHERE name LIKE 'ix_tasks%'")}
+    assert seen >= {"ix_tasks_title_unique", "ix_tasks_title_desc_id_desc"}, "others serve the revision"
+    assert "ix_tasks_w_id" not in seen
+    assert "ix_tasks_w_id" in {row[0] for row in world.sql("SELECT name FROM sqlite_schema")}
+    assert world.migrator(declared).plan() == ("0002", [], [], False)
+
+
+def test_a_revision_may_drop_an_index_by_itself(world: World) -> None:
+    started(world, task({"w": str}, w="", indexes=[Index("w")]), w="old")
+    write(world, "0001_drop", "op.drop_index('ix_tasks_w_id')\nop.execute('ALTER TABLE tasks DROP COLUMN w')")
+    world.migrator(task()).apply(reviewed=True)
+    assert world.is_current(task())
 
 
 def test_a_revision_must_not_leave_references_to_nothing(world: World) -> None:

@@ -5,12 +5,15 @@ The standard library's sqlite3 could do this too, but it brings a SQLite of its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import apsw
-from sqlalchemy import Connection, create_engine
+from alembic.ddl.sqlite import SQLiteImpl
+from alembic.operations.batch import ApplyBatchImpl
+from sqlalchemy import Connection, Table, create_engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,6 +24,22 @@ from ramet.data.migrations.failures import MigrationError
 from ramet.data.sqlite.connection import database_path, open_connection
 
 T = TypeVar("T")
+_DROPPED = re.compile(r"""\s*ALTER\s+TABLE\s+["'`\[]?(\w+)\W+DROP\s+(?:COLUMN\s+)?["'`\[]?(\w+)""", re.IGNORECASE)
+_INDEXES = """\
+SELECT DISTINCT i.name FROM pragma_index_list(?1) AS i, pragma_index_info(i.name) AS c
+WHERE i.origin = 'c' AND lower(c.name) = lower(?2)"""
+
+
+class IndexesImpl(SQLiteImpl):
+    """Alembic's operations; an index goes when one of its columns does, as on servers."""
+
+    __dialect__ = "sqlite"
+
+    def prep_table_for_batch(self, batch_impl: ApplyBatchImpl, table: Table) -> None:
+        """A table that takes the place of another is given the indexes that its columns allow."""
+        for index in table.indexes:
+            if not batch_impl.columns.keys() >= set(index.columns.keys()):
+                batch_impl.indexes.pop(str(index.name), None)
 
 
 @contextmanager
@@ -94,9 +113,16 @@ class _Cursor:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         self.description = None
+        if dropped := _DROPPED.match(sql):
+            self._drop_indexes(dropped[1], dropped[2])
         self._rows = list(self._cursor.execute(sql, tuple(parameters)))[::-1]
         self.rowcount = self._connection.changes()
         self.lastrowid = self._connection.last_insert_rowid()
+
+    def _drop_indexes(self, table: str, column: str) -> None:
+        """Those of a column that is dropped by itself, which SQLite refuses while it has any."""
+        for (name,) in self._connection.execute(_INDEXES, (table, column)).fetchall():
+            self._connection.execute(f'DROP INDEX "{name}"')
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
         self.description = None
