@@ -5,13 +5,14 @@ from __future__ import annotations
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
 
 from ramet.app import App
 from ramet.data.migrations.runner import Migrator
 from ramet.declare.resource import Resource
+from ramet.declare.types import Ref
 from ramet.settings import Settings
 
 ROW = "1-0000", "anna", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", 1
@@ -60,6 +61,18 @@ def made(name: str, annotations: dict[str, Any], **declared: Any) -> type[Resour
 
 def task(annotations: dict[str, Any] | None = None, **declared: Any) -> type[Resource]:
     return made("Task", {"title": str, **(annotations or {})}, search=("title",), **declared)
+
+
+def ring() -> list[type[Resource]]:
+    """Tasks refer to pots, labels to both pots and gardens, and these to each other; a pot also to a pot."""
+
+    pot, garden = Annotated[str | None, Ref("Pot", on_delete="null")], Annotated[str | None, Ref("Garden")]
+    return [
+        made("Garden", {"pot": pot}, pot=None),
+        made("Pot", {"garden": garden, "pot": pot}, garden=None, pot=None),
+        made("Label", {"garden": garden, "pot": pot}, garden=None, pot=None),
+        task({"pot": pot}, pot=None),
+    ]
 
 
 def started(world: World, *resources: type[Resource], **values: Any) -> None:

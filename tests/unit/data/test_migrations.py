@@ -16,7 +16,7 @@ from ramet.data.migrations.renames import read_rename
 from ramet.data.migrations.runner import Plan
 from ramet.declare.resource import Resource
 from ramet.declare.types import Digits, Index, Ref, Unique
-from tests.unit.data.declarations import World, found, made, started, task
+from tests.unit.data.declarations import World, found, made, ring, started, task
 
 
 @pytest.fixture
@@ -204,6 +204,29 @@ def test_a_field_is_dropped_with_its_indexes(
     index = "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY name"
     assert world.sql(index) == fresh.sql(index)
     assert world.sql("SELECT sort_of FROM tasks" if renames else "SELECT 'chore' FROM tasks") == [("chore",)]
+    assert found(world, "ferns") == [(1,)]
+
+
+def test_resources_are_dropped_when_nothing_refers_to_them_any_more(world: World) -> None:
+    """Those that stay first, then those that refer to others, and rings are opened."""
+    before = ring()
+    started(world, *before)
+    world.add("pots", 5)
+    world.sql("UPDATE tasks SET pot = '5-0000'")
+    path = world.migrator(task()).make("only tasks")
+    steps = [line.strip() for line in path.read_text().splitlines() if "op.drop" in line or "alter_table" in line]
+    assert steps == [
+        'with op.batch_alter_table("tasks", schema=None) as batch_op:',
+        'batch_op.drop_constraint(batch_op.f("fk_tasks_pot"), type_="foreignkey")',
+        'batch_op.drop_column("pot")',
+        'op.drop_table("labels")',
+        'with op.batch_alter_table("gardens", schema=None) as batch_op:',
+        'batch_op.drop_constraint("fk_gardens_pot", type_="foreignkey")',
+        'op.drop_table("pots")',
+        'op.drop_table("gardens")',
+    ]
+    assert world.migrator(task()).apply(reviewed=True) == [f"revision {path.stem} is applied"]
+    assert world.is_current(task())
     assert found(world, "ferns") == [(1,)]
 
 

@@ -13,7 +13,7 @@ import pytest
 from ramet import Digits, Index, Ref, Unique
 from ramet.data.migrations.failures import MigrationError
 from ramet.declare.resource import Resource
-from tests.unit.data.declarations import made
+from tests.unit.data.declarations import made, ring, task
 from tests.unit.data.places import Place, thing
 
 
@@ -99,6 +99,14 @@ def test_a_field_is_dropped_with_its_indexes(place: Place, before: type[Resource
     assert place.current(thing(), other)
     assert place.migrator(thing(), other).plan() == ("0001", [], [], False)
     assert place.sql("SELECT title FROM things") == "a"
+
+
+def test_resources_are_dropped_when_nothing_refers_to_them_any_more(place: Place) -> None:
+    place.migrator(*ring()).apply(reviewed=False)
+    place.migrator(task()).make("only tasks")
+    assert place.migrator(task()).apply(reviewed=True)[0] == "revision 0001_only_tasks is applied"
+    assert place.current(task())
+    assert place.sql("SELECT relname FROM pg_class WHERE relname IN ('pots', 'gardens', 'labels', 'tasks')") == "tasks"
 
 
 def test_of_many_at_once_one_migrates_and_the_others_wait(place: Place) -> None:

@@ -186,6 +186,13 @@ def test_a_revision_may_drop_an_index_by_itself(world: World) -> None:
     assert world.is_current(task())
 
 
+def test_a_revision_for_a_table_that_is_not_there_says_so(world: World) -> None:
+    started(world)
+    write(world, "0001_odd", "with op.batch_alter_table('pots') as batch:\n    batch.drop_column('w')")
+    with pytest.raises(MigrationError, match=r"0001_odd failed: there is no table pots\. Nothing was changed"):
+        world.migrator(task()).apply(reviewed=True)
+
+
 def test_a_revision_must_not_leave_references_to_nothing(world: World) -> None:
     garden = made("Garden", {"name": str})
     planted = task({"garden": Annotated[str, Ref(garden)] | None}, garden=None)

@@ -101,18 +101,45 @@ def carry_out(operations: Operations, steps: list[Step]) -> None:
 
 
 def as_operations(steps: list[Step]) -> ops.UpgradeOps:
-    """The steps as Alembic writes them into a revision."""
+    """The steps as Alembic writes them into a revision: tables are dropped last, when no other refers to them."""
     found: list[Any] = []
     tables: dict[str, ops.ModifyTableOps] = {}
     for step in steps:
-        if isinstance(step.operation, ops.CreateTableOp | ops.DropTableOp):
+        if isinstance(step.operation, ops.CreateTableOp):
             found.append(step.operation)
+        elif isinstance(step.operation, ops.DropTableOp):
+            continue
         elif step.operation is not None:
             if step.table not in tables:
                 tables[step.table] = ops.ModifyTableOps(step.table, [])
                 found.append(tables[step.table])
             tables[step.table].ops.append(step.operation)
-    return ops.UpgradeOps(found)
+    return ops.UpgradeOps([*found, *_drops(steps)])
+
+
+def _drops(steps: list[Step]) -> Iterator[Any]:
+    """What drops tables, in an order in which none goes that another one still refers to."""
+    waiting = {step.table: step.operation for step in steps if isinstance(step.operation, ops.DropTableOp)}
+    references = {table: list(_references(operation)) for table, operation in sorted(waiting.items())}
+    while references:
+        targets = {target for found in references.values() for _, target in found}
+        free = [table for table in references if table not in targets]
+        for table in free:
+            del references[table]
+            yield waiting[table]
+        if not free:  # some refer to each other
+            table = next(table for table, found in references.items() if any(one in references for _, one in found))
+            ending = sorted(name for name, target in references[table] if target in references)
+            yield ops.ModifyTableOps(table, [ops.DropConstraintOp(name, table, type_="foreignkey") for name in ending])
+            references[table] = []
+
+
+def _references(operation: ops.DropTableOp) -> Iterator[tuple[str, str]]:
+    """The name and the target of each reference to another table."""
+    for constraint in operation.to_table().foreign_key_constraints:
+        target = constraint.elements[0].target_fullname.rpartition(".")[0]
+        if target != operation.table_name:
+            yield str(constraint.name), target
 
 
 def _plain(metadata: MetaData) -> MetaData:

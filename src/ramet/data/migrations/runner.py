@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations, ops
 from alembic.script import Script
 from sqlalchemy import Connection
+from sqlalchemy.exc import NoSuchTableError
 
 from ramet.data.engine import Engine
 from ramet.data.engines import engine_part
@@ -173,7 +174,9 @@ class Migrator:
         except Exception as error:
             if self._driver.held_up(error):
                 raise
-            raise MigrationError(f"{what}: {self._driver.reason(error)}. Nothing was changed.") from error
+            missing = isinstance(error, NoSuchTableError)
+            why = f"there is no table {error}" if missing else self._driver.reason(error)
+            raise MigrationError(f"{what}: {why}. Nothing was changed.") from error
 
     @contextmanager
     def _open(self, *, lock: bool, keep: bool) -> Iterator[_Work]:
