@@ -82,6 +82,45 @@ def test_a_rename_is_reviewed_then_applied_then_served(folder: Path) -> None:
     assert "Schema" not in served(folder).text
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "outlook", "done"),
+    [
+        ("# more", 'sort = "-stars"', "indexes are made as declared", "index ix_tasks_stars_desc_id_desc is made"),
+        (
+            "stars: int = 1\n    done: bool = False",
+            "done: bool = False\n    stars: int = 1",
+            "the new declaration is noted",
+            "Nothing to do: the database has the declared schema.",
+        ),
+    ],
+    ids=["indexes", "order of fields"],
+)
+def test_all_commands_say_the_same_where_no_table_differs(
+    folder: Path, old: str, new: str, outlook: str, done: str
+) -> None:
+    write_app(folder, old, new)
+    status = ramet(folder, "migrate", "status")
+    assert (status.code, status.out.splitlines()[-1]) == (1, f"schema: {outlook} by `ramet migrate apply`")
+    said = f"There is nothing to write: no table differs. Run `ramet migrate apply`: {outlook}.\n"
+    assert ramet(folder, "migrate", "make") == (0, said, "")
+    assert ramet(folder, "migrate", "plan") == (0, f"{outlook}\n", "")
+    assert f"reachable; at the start {outlook} (see" in ramet(folder, "check").out
+    assert not (folder / "migrations").exists()
+    assert done in ramet(folder, "migrate", "apply").out.splitlines()
+    assert ramet(folder, "migrate", "status").code == 0
+
+
+def test_a_revision_that_waits_is_no_difference_of_the_schema(folder: Path) -> None:
+    (folder / "migrations").mkdir()
+    revision = 'revision = "0001"\ndown_revision = None\n\n\ndef upgrade():\n    pass\n'
+    (folder / "migrations" / "0001_nothing.py").write_text(revision)
+    status = ramet(folder, "migrate", "status")
+    assert (status.code, status.out.splitlines()[1:]) == (
+        1,
+        ["waiting: 0001_nothing", "schema: what waits is applied by `ramet migrate apply`"],
+    )
+
+
 def test_a_migration_that_is_killed_changes_nothing(folder: Path) -> None:
     write_app(folder, "note: str | None = None\n", "")
     assert ramet(folder, "migrate", "make").code == 0

@@ -11,7 +11,7 @@ from rich.console import Console
 from ramet.app import App
 from ramet.cli.application import load
 from ramet.cli.failures import REFUSED
-from ramet.cli.migrating import migrator
+from ramet.cli.migrating import migrator, outlook
 from ramet.cli.options import DEFAULT_APP, AppArgument, Database
 from ramet.data.engines import database_exists
 from ramet.data.migrations.failures import MigrationError
@@ -72,4 +72,6 @@ def _database(app: App, reference: str, settings: Settings) -> tuple[bool, str]:
         raise MigrationError(f"{len(found.pending)} revisions wait. Read them, then run `ramet migrate apply`.")
     if any(step.danger for step in found.steps):
         raise MigrationError("it differs in a way that could lose data. Run `ramet migrate plan`.")
+    if not found.steps:
+        return True, f"reachable; at the start {outlook(found)} (see `ramet migrate plan`)"
     return True, f"reachable; serving would first make {len(found.steps)} safe changes (see `ramet migrate plan`)"

@@ -41,7 +41,12 @@ def make(
     if loaded.has_schema(settings, newest_revision(app)):
         _say("The database has the declared schema already: there is nothing to write.")
         return
-    path = migrator(loaded, app, settings).make(message or _message(rename or ()), renames)
+    migrations = migrator(loaded, app, settings)
+    found = migrations.plan()
+    if not (renames or found.steps or found.pending):
+        _say(f"There is nothing to write: no table differs. Run `ramet migrate apply`: {outlook(found)}.")
+        return
+    path = migrations.make(message or _message(rename or ()), renames)
     _say(f"Wrote {_short(path)}. Read it, then run `ramet migrate apply`.")
     _warn(path)
 
@@ -62,8 +67,8 @@ def plan(app: AppOption = DEFAULT_APP, database: Database = None) -> None:
         return
     for step in found.steps:
         _say(f"{step.text} ({step.danger})" if step.danger else step.text)
-    if found.derived:
-        _say("indexes are made as declared")
+    if found.derived or not found.steps:
+        _say(outlook(found))
     if any(step.danger for step in found.steps):
         _say("Some of this needs a review: run `ramet migrate make`.")
         raise typer.Exit(1)
@@ -104,7 +109,16 @@ def _apply(app: App, reference: str, settings: Settings, attempt: bool) -> list[
     return migrator(app, reference, settings).apply(reviewed=True, keep=not attempt, tell=_say)
 
 
+def outlook(found: Plan) -> str:
+    """What `apply` does beside steps, of which there may be none."""
+    if found.derived:
+        return "indexes are made as declared"
+    return "what waits is applied" if found.pending else "the new declaration is noted"
+
+
 def _differences(found: Plan) -> str:
+    if not found.steps:
+        return f"{outlook(found)} by `ramet migrate apply`"
     unsafe = sum(bool(step.danger) for step in found.steps)
     return f"{len(found.steps)} differences, {unsafe} of which need a review; see `ramet migrate plan`"
 

@@ -109,6 +109,16 @@ def test_resources_are_dropped_when_nothing_refers_to_them_any_more(place: Place
     assert place.sql("SELECT relname FROM pg_class WHERE relname IN ('pots', 'gardens', 'labels', 'tasks')") == "tasks"
 
 
+def test_where_no_table_differs_there_is_nothing_to_write_but_indexes_to_make(place: Place) -> None:
+    place.migrator(thing(indexes=[Index("due")])).apply(reviewed=False)
+    turned = place.migrator(thing(indexes=[Index("-due")]))
+    assert turned.plan() == ("", [], [], True)
+    with pytest.raises(MigrationError, match=r"nothing to write\. Run `ramet migrate apply` for what else"):
+        turned.make("x")
+    assert "index ix_things_due_desc_id_desc is made" in turned.apply(reviewed=False)
+    assert turned.plan() == ("", [], [], False)
+
+
 def test_of_many_at_once_one_migrates_and_the_others_wait(place: Place) -> None:
     with ThreadPoolExecutor(5) as pool:
         told = list(pool.map(lambda _: place.migrator(thing()).apply(reviewed=False), range(5)))

@@ -244,6 +244,8 @@ def test_there_is_nothing_to_write_without_a_difference(world: World) -> None:
     started(world)
     with pytest.raises(MigrationError, match="there is nothing to write"):
         world.migrator(task()).make("x")
+    with pytest.raises(MigrationError, match=r"nothing to write\. Run `ramet migrate apply` for what else"):
+        world.migrator(task(indexes=[Index("-title")])).make("x")
 
 
 def test_two_revisions_that_follow_the_same_one_are_refused(world: World) -> None:

@@ -81,7 +81,9 @@ class Migrator:
             kinds = renaming.renamed(work.kinds, renames)
             steps = self._steps(work, kinds)
             if not steps and not renames:
-                raise MigrationError("The database has the declared schema already: there is nothing to write.")
+                same = self._bootstrap.read_fact(work.driver, FINGERPRINT) == self._fingerprint
+                rest = "" if same else " Run `ramet migrate apply` for what else is declared anew, as indexes."
+                raise MigrationError(f"No table differs from the declaration: there is nothing to write.{rest}")
             becoming = {
                 column: kind
                 for column, kind in self._declared.kinds.items()
