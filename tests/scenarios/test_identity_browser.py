@@ -149,3 +149,33 @@ async def test_an_allowed_origin_may_sign_in(tmp_path: Path) -> None:
         await world.register("ann@example.org")
         headers = {"origin": "https://pages.test", "sec-fetch-site": "cross-site"}
         assert (await world.ask("POST", "/auth/sign-in", json=SIGN_IN, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("listed", ["https://pages.test", "*"])
+async def test_a_browser_is_told_once_what_a_page_of_another_site_may_do(tmp_path: Path, listed: str) -> None:
+    """One that gets `Access-Control-Allow-Origin` twice keeps the answer from the page."""
+    page = {"origin": "https://pages.test"}
+    asking = {**page, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    async with running(tmp_path, cors_origins=(listed,)) as world:
+        token = (await world.join())["access_token"]
+        assert (await world.ask("POST", "/notes", token, json={"text": "a"}, headers=page)).status_code == 201
+        first = await world.ask("GET", "/notes", token, headers=page)
+        current = {**page, "if-none-match": first.headers["etag"]}
+        answers = [
+            first,
+            await world.ask("GET", "/notes", token, headers=page),
+            await world.ask("GET", "/notes", token, headers=current),
+            await world.ask("OPTIONS", "/notes", headers=asking),
+            await world.ask("OPTIONS", "/notes", headers=page),
+            await world.ask("GET", "/notes", headers=page),
+            await world.ask("GET", "/nowhere", headers=page),
+            await world.ask("DELETE", "/notes", token, headers=page),
+            await world.ask("POST", "/notes", token, json={"text": 1}, headers=page),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 304, 204, 204, 401, 404, 405, 422]
+        for answer in answers:
+            names = [name for name, _ in answer.headers.multi_items()]
+            assert len(names) == len(set(names)), names
+            assert answer.headers["access-control-allow-origin"] == ("*" if listed == "*" else "https://pages.test")
+            assert ("access-control-allow-credentials" in names) is (listed != "*")
+        assert answers[3].headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS, POST"

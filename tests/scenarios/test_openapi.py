@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 
 from ramet.errors import ERRORS
+from ramet.interfaces.http.cors import RESPONSE_HEADERS
 
 from .bad_input_world import Call, World, in_process
 
@@ -159,6 +160,12 @@ async def test_every_error_is_described_with_its_headers(document: dict[str, Any
         for media in response.get("content", {}).values():
             for example in media["examples"].values():
                 assert jsonschema_rs.is_valid(problem, example["value"])
+
+
+async def test_pages_of_other_sites_may_read_every_header_that_is_described(document: dict[str, Any]) -> None:
+    answers = [answer for _, _, operation in operations(document) for answer in operation["responses"].values()]
+    described = {name.lower() for answer in answers for name in resolve(document, answer).get("headers", ())}
+    assert described - {"set-cookie"} <= set(RESPONSE_HEADERS)  # that one no script may read
 
 
 async def test_answers_fit_their_schemas(world: World, document: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ REQUEST_HEADERS = (
 RESPONSE_HEADERS = (
     "allow",
     "etag",
+    "idempotency-replayed",
     "link",
     "location",
     "ramet-cache",
@@ -36,11 +37,14 @@ RESPONSE_HEADERS = (
     "ratelimit-policy",
     "retry-after",
     "server-timing",
+    "www-authenticate",
     "x-request-id",
 )
 PREFLIGHT_AGE = 600
 """Seconds for which a browser may remember the answer to a preflight."""
 
+_EXPOSED = ("access-control-expose-headers", ", ".join(RESPONSE_HEADERS))
+_VARY = ("vary", "origin")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*?#@,]+")
 
 
@@ -71,20 +75,33 @@ class Cors:
         """What to add to an answer to a request with this `Origin` (or none)."""
         if not self.enabled:
             return []
-        exposed = ("access-control-expose-headers", ", ".join(RESPONSE_HEADERS))
         if self._any:
-            return [("access-control-allow-origin", "*"), exposed] if origin is not None else []
+            return [("access-control-allow-origin", "*"), _EXPOSED] if origin is not None else []
         if origin is None or origin not in self.origins:
-            return [("vary", "origin")]
+            return [_VARY]
         return [
             ("access-control-allow-origin", origin),
             ("access-control-allow-credentials", "true"),
-            exposed,
-            ("vary", "origin"),
+            _EXPOSED,
+            _VARY,
         ]
 
+    def complete(self, headers: list[tuple[str, str]], origin: str | None) -> None:
+        """Adds them to the headers of an answer, each once: what it varies by already stays in the same line."""
+        added = self.headers(origin)
+        if added and added[-1] is _VARY:
+            for place, (name, value) in enumerate(headers):
+                if name == "vary":
+                    headers[place] = (name, f"{value}, origin")
+                    added.pop()
+                    break
+        headers += added
+
     def preflight(self, request: Request, methods: Iterable[str]) -> Response | None:
-        """The answer to a preflight for an address that supports `methods`; None when the request is not one."""
+        """The answer to a preflight for an address that supports `methods`; None when the request is not one.
+
+        Like every answer it has yet to be completed: here is only what no other has.
+        """
         origin = request.header("origin")
         if (
             not self.enabled
@@ -93,15 +110,12 @@ class Cors:
             or request.header("access-control-request-method") is None
         ):
             return None
-        vary = ("vary", "origin, access-control-request-method, access-control-request-headers")
+        vary = ("vary", "access-control-request-method, access-control-request-headers")
         if not self.allows(origin):
             return Response(204, [vary])
         headers = [
-            ("access-control-allow-origin", "*" if self._any else origin),
             ("access-control-allow-methods", ", ".join(methods)),
             ("access-control-allow-headers", ", ".join(REQUEST_HEADERS)),
             ("access-control-max-age", str(PREFLIGHT_AGE)),
         ]
-        if not self._any:
-            headers.append(("access-control-allow-credentials", "true"))
         return Response(204, [*headers, vary])

@@ -47,7 +47,7 @@ class Accounts:
         """Tells what became of the request that came in at `started`."""
         response.headers.append(("x-request-id", done.request_id))
         if self._cors.enabled:
-            response.headers += self._cors.headers(request.header("origin"))
+            self._cors.complete(response.headers, request.header("origin"))
         done.status = response.status
         done.size = len(response.body)
         done.seconds = perf_counter() - started

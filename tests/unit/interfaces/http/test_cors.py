@@ -31,6 +31,14 @@ def preflight(origin: str) -> Asked:
     return Asked("OPTIONS", origin=origin, access_control_request_method="PATCH")
 
 
+def completed(cors: Cors, asked: Asked) -> list[tuple[str, str]]:
+    """All headers of the answer to a preflight, as it goes out."""
+    answer = cors.preflight(asked, ["GET", "PATCH"])
+    assert answer is not None
+    cors.complete(answer.headers, asked.header("origin"))
+    return answer.headers
+
+
 def test_it_is_off_unless_origins_are_set() -> None:
     cors = Cors(())
     assert not cors.enabled
@@ -72,30 +80,39 @@ def test_the_star_never_comes_with_credentials() -> None:
         ("access-control-expose-headers", ", ".join(RESPONSE_HEADERS)),
     ]
     assert cors.headers(None) == []
-    answer = cors.preflight(preflight(SHOP), ["GET"])
-    assert answer is not None
-    assert "access-control-allow-credentials" not in dict(answer.headers)
-    assert dict(answer.headers)["access-control-allow-origin"] == "*"
+    headers = completed(cors, preflight(SHOP))
+    assert "access-control-allow-credentials" not in dict(headers)
+    assert dict(headers)["access-control-allow-origin"] == "*"
+    assert len(headers) == len(dict(headers))
 
 
 def test_a_preflight_of_a_listed_origin_is_answered_with_exactly_these_headers() -> None:
     answer = Cors([SHOP]).preflight(preflight(SHOP), ["GET", "PATCH"])
     assert answer is not None
     assert (answer.status, answer.body) == (204, b"")
-    assert answer.headers == [
-        ("access-control-allow-origin", SHOP),
+    assert completed(Cors([SHOP]), preflight(SHOP)) == [
         ("access-control-allow-methods", "GET, PATCH"),
         ("access-control-allow-headers", ", ".join(REQUEST_HEADERS)),
         ("access-control-max-age", "600"),
+        ("vary", "access-control-request-method, access-control-request-headers, origin"),
+        ("access-control-allow-origin", SHOP),
         ("access-control-allow-credentials", "true"),
-        ("vary", "origin, access-control-request-method, access-control-request-headers"),
+        ("access-control-expose-headers", ", ".join(RESPONSE_HEADERS)),
     ]
 
 
 def test_a_preflight_of_any_other_allows_nothing() -> None:
-    answer = Cors([SHOP]).preflight(preflight("https://evil.example"), ["GET"])
-    assert answer is not None
-    assert [name for name, _ in answer.headers] == ["vary"]
+    headers = completed(Cors([SHOP]), preflight("https://evil.example"))
+    assert headers == [("vary", "access-control-request-method, access-control-request-headers, origin")]
+
+
+@pytest.mark.parametrize("before", [[], [("vary", "cookie")], [("x", "y"), ("vary", "cookie"), ("a", "b")]])
+@pytest.mark.parametrize("origin", [None, SHOP, "https://evil.example"])
+def test_an_answer_has_one_line_of_what_it_varies_by(origin: str | None, before: list[tuple[str, str]]) -> None:
+    headers = list(before)
+    Cors([SHOP]).complete(headers, origin)
+    assert [value for name, value in headers if name == "vary"] == ["cookie, origin" if before else "origin"]
+    assert [name for name, _ in headers[: len(before)]] == [name for name, _ in before]
 
 
 @pytest.mark.parametrize(
