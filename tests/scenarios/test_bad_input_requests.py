@@ -156,6 +156,21 @@ async def test_methods_that_an_address_does_not_have(world: World) -> None:
     assert world.stored() == before
 
 
+async def test_every_address_tells_its_methods(world: World) -> None:
+    """Also those that are no resources."""
+    reading = {
+        *("/", "/health", "/health/live", "/health/ready", "/ready", "/metrics", "/api/openapi.json", "/api/docs"),
+        *("/api/v1/events", "/api/v1/live"),
+    }
+    told = dict.fromkeys(reading - OF_NGINX, "GET, HEAD, OPTIONS") | {"/api/v1/batch": "OPTIONS, POST"}
+    for address, allowed in told.items():
+        answer = await world.send(Call("OPTIONS", address), "")
+        assert (answer.status_code, answer.headers["allow"], answer.content) == (204, allowed, b""), address
+        refused = await world.send(Call("DELETE", address))
+        assert (refused.status_code, refused.headers["allow"]) == (405, allowed), address
+    assert (await world.send(Call("OPTIONS", "/nowhere"))).status_code == 404
+
+
 async def test_addresses_that_lead_nowhere(world: World) -> None:
     ids = (
         UNKNOWN,

@@ -179,3 +179,7 @@ async def test_a_browser_is_told_once_what_a_page_of_another_site_may_do(tmp_pat
             assert answer.headers["access-control-allow-origin"] == ("*" if listed == "*" else "https://pages.test")
             assert ("access-control-allow-credentials" in names) is (listed != "*")
         assert answers[3].headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS, POST"
+        for path, methods in (("/batch", "OPTIONS, POST"), ("/events", "GET, HEAD, OPTIONS")):
+            answer = await world.ask("OPTIONS", path, headers=asking)
+            assert (answer.status_code, answer.headers["access-control-allow-methods"]) == (204, methods)
+            assert "idempotency-key" in answer.headers["access-control-allow-headers"]

@@ -97,7 +97,7 @@ class Cors:
                     break
         headers += added
 
-    def preflight(self, request: Request, methods: Iterable[str]) -> Response | None:
+    def preflight(self, request: Request, methods: str) -> Response | None:
         """The answer to a preflight for an address that supports `methods`; None when the request is not one.
 
         Like every answer it has yet to be completed: here is only what no other has.
@@ -114,7 +114,7 @@ class Cors:
         if not self.allows(origin):
             return Response(204, [vary])
         headers = [
-            ("access-control-allow-methods", ", ".join(methods)),
+            ("access-control-allow-methods", methods),
             ("access-control-allow-headers", ", ".join(REQUEST_HEADERS)),
             ("access-control-max-age", str(PREFLIGHT_AGE)),
         ]

@@ -15,7 +15,7 @@ from ramet.interfaces.rest.answers import Answers
 from ramet.interfaces.rest.batch import Batch, Part, misplaced, read_batch, split_path
 from ramet.interfaces.rest.query import Queries, read_inputs
 from ramet.interfaces.rest.repeats import Repeats
-from ramet.interfaces.rest.routes import BATCH, PREFIX, Match, Routes, Target
+from ramet.interfaces.rest.routes import BATCH, PREFIX, Routes, Target
 from ramet.interfaces.transport.request import Request, Response
 from ramet.limits.addresses import ClientAddress
 from ramet.limits.overload import InFlight
@@ -94,7 +94,7 @@ class Rest:
         method = "GET" if request.method == "HEAD" else request.method
         target = match.route.targets.get(method)
         if target is None:
-            return self._answer_options(request, match, done)
+            return self._answer_options(request, match.route.allow, done)
         done.operation = target.name
         choose_media(request.header("accept"))
         try:
@@ -161,26 +161,22 @@ class Rest:
     async def _answer_other(self, request: Request, address: ClientAddress, done: RequestDone) -> Response:
         plain = self._plain.get(request.path)
         if plain is not None:
-            done.operation = request.path
             if request.method not in ("GET", "HEAD"):
-                preflight = self._cors.preflight(request, ("GET", "HEAD"))
-                if preflight is not None:
-                    return preflight
-                raise Problem("method_not_allowed", headers=[("allow", "GET, HEAD")])
+                return self._answer_options(request, "GET, HEAD, OPTIONS", done)
+            done.operation = request.path
             return await plain(request)
         if request.path == BATCH:
-            done.operation = "batch"
             if request.method != "POST":
-                raise Problem("method_not_allowed", headers=[("allow", "OPTIONS, POST")])
+                return self._answer_options(request, "OPTIONS, POST", done)
+            done.operation = "batch"
             return await self._answer_batch(request, address)
         self._charge(address)
         raise Problem("not_found")
 
-    def _answer_options(self, request: Request, match: Match, done: RequestDone) -> Response:
+    def _answer_options(self, request: Request, allow: str, done: RequestDone) -> Response:
         """OPTIONS and preflights; any other method is not allowed here."""
-        allow = match.route.allow
         done.operation = "options"
-        preflight = self._cors.preflight(request, allow.split(", "))
+        preflight = self._cors.preflight(request, allow)
         if preflight is not None:
             return preflight
         if request.method == "OPTIONS":

@@ -33,7 +33,7 @@ def preflight(origin: str) -> Asked:
 
 def completed(cors: Cors, asked: Asked) -> list[tuple[str, str]]:
     """All headers of the answer to a preflight, as it goes out."""
-    answer = cors.preflight(asked, ["GET", "PATCH"])
+    answer = cors.preflight(asked, "GET, PATCH")
     assert answer is not None
     cors.complete(answer.headers, asked.header("origin"))
     return answer.headers
@@ -44,7 +44,7 @@ def test_it_is_off_unless_origins_are_set() -> None:
     assert not cors.enabled
     assert cors.headers(SHOP) == []
     assert cors.headers(None) == []
-    assert cors.preflight(preflight(SHOP), ["GET"]) is None
+    assert cors.preflight(preflight(SHOP), "GET") is None
 
 
 def test_a_listed_origin_gets_exactly_these_headers() -> None:
@@ -87,7 +87,7 @@ def test_the_star_never_comes_with_credentials() -> None:
 
 
 def test_a_preflight_of_a_listed_origin_is_answered_with_exactly_these_headers() -> None:
-    answer = Cors([SHOP]).preflight(preflight(SHOP), ["GET", "PATCH"])
+    answer = Cors([SHOP]).preflight(preflight(SHOP), "GET, PATCH")
     assert answer is not None
     assert (answer.status, answer.body) == (204, b"")
     assert completed(Cors([SHOP]), preflight(SHOP)) == [
@@ -125,7 +125,7 @@ def test_an_answer_has_one_line_of_what_it_varies_by(origin: str | None, before:
     ],
 )
 def test_what_is_no_preflight_goes_on(asked: Asked) -> None:
-    assert Cors([SHOP]).preflight(asked, ["GET"]) is None
+    assert Cors([SHOP]).preflight(asked, "GET") is None
 
 
 def test_origins_are_taken_as_people_write_them() -> None:
