@@ -135,6 +135,18 @@ async def test_a_change_that_needs_a_match_is_refused_without(world: World) -> N
     await refuse_all(world, (world.call(target)._replace(headers={}) for target in targets), 428)
 
 
+async def test_a_change_that_needs_a_match_is_done_whatever_the_version_to_who_says_so(world: World) -> None:
+    path = f"/api/v1/books/{world.ids['Book']}"
+    part = {"method": "PATCH", "path": path, "body": {"title": "Any"}}
+    for batch, status in (([{**part, "if_match": "*"}], 200), ([{**part, "if_match": ""}], 428)):
+        assert (await world.send(Call("POST", "/api/v1/batch", {"operations": batch}))).status_code == status
+    targets = {target.kind: target for target in world.routes if target.info.name == "Book" and target.action is None}
+    for kind, status in (("update", 200), ("replace", 200), ("delete", 204)):
+        answer = await world.send(world.call(targets[kind])._replace(headers={"if-match": "*"}))
+        assert answer.status_code == status, answer.text
+    assert (await world.send(Call("DELETE", path, headers={"if-match": "*"}))).status_code == 404
+
+
 async def test_methods_that_an_address_does_not_have(world: World) -> None:
     before = world.stored()
     paths = {target.path: world.address(target) for target in world.routes}

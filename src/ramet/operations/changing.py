@@ -41,7 +41,7 @@ class Changing:
     def plan(self, operation: Operation) -> Mapping[str, Any]:
         """The checked values of the input. Raises Problem with every fault."""
         info, kind = operation.info, operation.kind
-        if kind in ("update", "replace", "delete") and info.require_match and operation.match is None:
+        if info.require_match and operation.match is None and not operation.any_match and kind != "create":
             raise Problem("precondition_required")
         if kind == "delete":
             return {}

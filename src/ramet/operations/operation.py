@@ -36,7 +36,8 @@ class Exchange(msgspec.Struct, gc=False):
 
 
 class Operation(msgspec.Struct, kw_only=True, gc=False):
-    """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows.
+    """One thing to do. `input` is JSON text or decoded values; `match` the versions that `If-Match` allows,
+    `any_match` that it was `*`, which any stored record meets.
 
     The stages of the pipeline fill `caller`, `allowance`, `permit`, `marks` (seconds at the end of each stage) and
     `synced` (this process's copies of data may be used: they hold what was committed before its start, or within the
@@ -51,6 +52,7 @@ class Operation(msgspec.Struct, kw_only=True, gc=False):
     query: Query = NO_QUERY
     input: bytes | Mapping[str, Any] | None = None
     match: tuple[str, ...] | None = None
+    any_match: bool = False
     idempotency_key: str = ""
     token: str | None = None
     via: Literal["bearer", "cookie"] = "bearer"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from ramet.errors import Problem
-from ramet.interfaces.http.conditional import parse_etags
+from ramet.interfaces.http.conditional import ANY, parse_etags
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.credentials import Credentials
 from ramet.interfaces.http.negotiation import choose_encoding, choose_media, require_json
@@ -138,7 +138,7 @@ class Rest:
             exchange.same_origin = not self._credentials.cross_site(request, request.method)
         if_match = header("if-match")
         if if_match is not None:
-            operation.match = _match(if_match)
+            _match(operation, if_match)
         operation.idempotency_key = _idempotency_key(header("idempotency-key"))
         if request.method in ("POST", "PATCH", "PUT"):
             body = await self._body(request, address)
@@ -241,7 +241,8 @@ class Rest:
             operation.query = self._queries.read(target.info, query, target.kind == "get")
         else:
             operation.input = part.body
-            operation.match = _match(part.if_match) if part.if_match else None
+            if part.if_match:
+                _match(operation, part.if_match)
             operation.idempotency_key = _idempotency_key(part.idempotency_key or None)
         return operation
 
@@ -250,12 +251,12 @@ class Rest:
         self._pipeline.limiter.charge(None, address.group)
 
 
-def _match(header: str) -> tuple[str, ...] | None:
-    """The strong tags of `If-Match`; None for `*`, which any stored record meets."""
+def _match(operation: Operation, header: str) -> None:
+    """Takes an `If-Match` over into the operation: its strong tags, or `*`."""
     tags = parse_etags(header, "if-match")
-    if any(tag == "*" for _, tag in tags):
-        return None
-    return tuple(tag for weak, tag in tags if not weak)
+    operation.any_match = any(tag == ANY for _, tag in tags)
+    if not operation.any_match:
+        operation.match = tuple(tag for weak, tag in tags if not weak)
 
 
 def _idempotency_key(header: str | None) -> str:

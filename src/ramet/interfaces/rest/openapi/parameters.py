@@ -63,8 +63,8 @@ HEADERS: dict[str, Parameter] = {
 REQUIRED_MATCH: Parameter = {
     **HEADERS["IfMatch"],
     "required": True,
-    "description": "The record's `ETag`: the change is made only if it is still current (412), and not without (428).",
-    "schema": {"type": "string", "pattern": f"^{_TAG}(, ?{_TAG})*$"},
+    "description": "The record's `ETag`: the change is made only if it is still current (412), and not without (428). "
+    "`*` stands for any version.",
 }
 
 
