@@ -13,7 +13,7 @@ import msgspec
 from tests.process.harness import Connection, Running, ramet_serve
 
 from . import bad_input_world
-from .bad_input_world import Call, World, refuse_all
+from .bad_input_world import Call, World, refuse_all, wrong
 from .bad_inputs import wrong_bodies, wrong_parameters, wrong_values
 
 EACH = 11
@@ -69,6 +69,22 @@ def raw_requests(token: str) -> list[bytes]:
 async def test_a_sample_of_everything_wrong(tmp_path: Path) -> None:
     async with served(tmp_path) as (world, running):
         assert await refuse_all(world, islice(everything(world), 0, None, EACH)) > 200
+        assert "Traceback" not in running.text
+
+
+async def test_headers_that_are_too_large(tmp_path: Path) -> None:
+    """Also on requests that were answered before in the same words, and of one whose body is all that is waited for."""
+    large = ({"x-large": "y" * 32_768}, {f"x-{number}": "y" * 2_000 for number in range(20)})
+    async with served(tmp_path) as (world, running):
+        targets = {target.name: target for target in world.routes}
+        for name in ("shelves.list", "books.get", "shelves.create"):
+            call = world.call(targets[name])
+            for _ in range(2):
+                assert (await world.send(call)).status_code in (200, 201, 409)
+            calls = (call._replace(headers={**call.headers, **headers}) for headers in large)
+            assert await refuse_all(world, calls, 431) == len(large)
+        health = Call("GET", "/health", headers=large[0])
+        assert wrong(health, await world.send(health), 431) == ""
         assert "Traceback" not in running.text
 
 

@@ -18,7 +18,8 @@ TARGET_LIMIT = 8_192
 """Characters of path and query together."""
 HEADER_COUNT_LIMIT = 100
 HEADER_SIZE_LIMIT = 32_768
-"""Characters of all header names and values together. The embedded server has its own bound on what it reads."""
+"""Characters of all header names and values together. Over RSGI, where every look is on the hot path, values
+outside ASCII are not counted, nor names while values and address are short: there the server's own bound holds."""
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must have arrived."""
 DISCARD_LIMIT = 8_388_608

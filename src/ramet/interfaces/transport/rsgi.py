@@ -101,14 +101,14 @@ class RsgiRequest:
         if (
             len(fields) != len(items)
             or len(headers) != len(fields)
-            or len(path) + len(query) > TARGET_LIMIT
+            or sum(map(len, fields.values()), len(path) + len(query)) > TARGET_LIMIT
             or "host" not in fields
             or not path.isascii()
         ):
             self._look_closer()
 
     def _look_closer(self) -> None:
-        """Something is unusual: repeated or unreadable headers, no host, a long address, or one outside ASCII."""
+        """Something is unusual: headers repeated or unreadable, no host, much text, or an address outside ASCII."""
         headers = self._scope.headers
         items = headers.items()
         repeated = merge(items, self._fields)

@@ -13,12 +13,14 @@ import pytest
 from ramet.errors import Problem
 from ramet.interfaces.transport import rsgi as transport
 from ramet.interfaces.transport.deadline import Deadline
-from ramet.interfaces.transport.request import TARGET_LIMIT, Disconnected, Request, Response
+from ramet.interfaces.transport.request import HEADER_SIZE_LIMIT, TARGET_LIMIT, Disconnected, Request, Response
 from ramet.interfaces.transport.rsgi import serve_rsgi
 from tests.unit.interfaces.transport.conftest import Served
 
 Serve = Callable[..., Served]
 LIMIT = 10
+REST = "hostaxconnectionclose"
+"""What other headers a request with a large `X` has here."""
 
 
 class Seen(msgspec.Struct):
@@ -90,6 +92,20 @@ async def test_the_parts_of_a_request(looking: Served) -> None:
         (b"GET /" + b"a" * TARGET_LIMIT + b" HTTP/1.1\r\nHost: a\r\n", "uri_too_long"),
         (b"GET /?" + b"a" * TARGET_LIMIT + b" HTTP/1.1\r\nHost: a\r\n", "uri_too_long"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nX: " + b"a" * 33_000 + b"\r\n", "headers_too_large"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * (HEADER_SIZE_LIMIT - len(REST)) + b"\r\n", ""),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * (HEADER_SIZE_LIMIT - len(REST) + 1) + b"\r\n",
+            "headers_too_large",
+        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 60_000 + b"\r\n", "headers_too_large"),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 9_000 + b"\r\n" + b"x" * 24_000 + b": a\r\n",
+            "headers_too_large",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %b\r\n" % (n, b"a" * 700) for n in range(50)),
+            "headers_too_large",
+        ),
     ],
 )
 async def test_what_is_wrong_before_the_body_is_flagged(looking: Served, head: bytes, flaw: str) -> None:
