@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ramet import Length, Ref, Resource, Unique, owner_only, public_read
+from ramet import Json, Length, Ref, Resource, Unique, owner_only, public_read
 from ramet.observe import StatementRun
 from tests.scenarios.core_world import World, person, running
 from tests.test_divergence import CREATION, UPDATE
@@ -39,6 +39,12 @@ class Row(Resource):
 class Public(Resource):
     text: str
     access = public_read()
+
+
+class Sheet(Resource):
+    n: int = 0
+    data: Json = None
+    access = owner_only()
 
 
 RESOURCES = [Team, Row, Public]
@@ -196,3 +202,22 @@ async def test_wrong_parameters_are_all_told_with_the_nearest_right_name(tmp_pat
         faults = {fault["pointer"]: fault for fault in answer.json["errors"]}
         assert set(faults) == {"?cod", "?m[gte]", "?n[contains]", "?sort", "?limit", "?fields", "?expand", "?count"}
         assert "'code'" in faults["?cod"]["detail"]
+
+
+async def test_a_wrong_filter_is_told_those_of_its_field(tmp_path: Path) -> None:
+    every = "n, n[not], n[lt], n[lte], n[gt], n[gte], n[in], n[is]"
+    cases = (
+        ("data=1", "data[is]", ""),
+        ("data[iss]=null", "data[is]", " Did you mean 'is'?"),
+        ("data[in]=1", "data[is]", ""),
+        ("n[gtt]=1", every, " Did you mean 'gt'?"),
+        ("n[contain]=1", every, ""),
+        ("n[]=1", every, ""),
+        ("n[lt=1", every, ""),
+    )
+    async with running(tmp_path / "list.db", [Sheet]) as world:
+        for asked, ways, hint in cases:
+            answer = await world.ask("GET", f"/sheets?{asked}", A)
+            assert answer.status == 400
+            fault = {"pointer": f"?{asked.partition('=')[0]}", "code": "unknown_filter"}
+            assert answer.json["errors"] == [{**fault, "detail": f"This field can be filtered by {ways}.{hint}"}]

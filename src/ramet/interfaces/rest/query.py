@@ -154,8 +154,10 @@ class _Reader:
             return None
         operator = WORDS.get(word)
         if operator is None or operator not in field.operators or (bracket and not word):
-            ways = ", ".join(f"{name}[{w}]" if w else name for w, o in WORDS.items() if o in field.operators)
-            self._fault(key, "unknown_filter", f"This field can be filtered by {ways}.{nearest(word, WORDS)}")
+            words = [known for known, meant in WORDS.items() if meant in field.operators]
+            ways = ", ".join(f"{name}[{known}]" if known else name for known in words)
+            hint = nearest(word, filter(None, words))
+            self._fault(key, "unknown_filter", f"This field can be filtered by {ways}.{hint}")
             return None
         values = self._try(key, lambda text: self._values(field, operator, text), value)
         return None if values is None else Filter(name, operator, values)
