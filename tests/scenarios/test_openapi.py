@@ -190,6 +190,19 @@ async def test_answers_fit_their_schemas(world: World, document: dict[str, Any])
             assert all(name in answer.headers for name in ("etag", "ramet-cache", "x-request-id"))
 
 
+async def test_a_batch_has_the_headers_that_are_described(world: World, document: dict[str, Any]) -> None:
+    described = document["paths"]["/api/v1/batch"]["post"]["responses"]["200"]["headers"]
+    path = f"/api/v1/books/{world.ids['Book']}"
+    book = {"method": "PATCH", "path": path, "body": {"title": "Other"}, "if_match": '"1"'}
+    for atomic, code in ((True, 200), (False, 412)):
+        answer = await world.send(Call("POST", "/api/v1/batch", {"operations": [book], "atomic": atomic}))
+        assert (answer.status_code, answer.json()["results"][0]["status"]) == (200, code)
+        position = {"ramet-position"} if code == 200 else set()
+        assert {name.lower() for name in described} == {"x-request-id", "ramet-cache", "ramet-position"}
+        assert {"x-request-id", "ramet-cache"} | position <= set(answer.headers)
+        assert not {"server-timing", "ratelimit", "ratelimit-policy"} & set(answer.headers)
+
+
 async def test_it_is_served_with_a_tag_and_made_once(world: World) -> None:
     first = await world.send(Call("GET", "/api/openapi.json"), "")
     again = await world.send(Call("GET", "/api/openapi.json", headers={"if-none-match": first.headers["etag"]}), "")

@@ -23,6 +23,8 @@ def batch_operation(routes: Routes, limit: int) -> tuple[dict[str, Any], dict[st
     """The operation object of the batch, and the schemas it needs."""
     body = {"anyOf": [ref("AtomicBatch"), ref("SeparateBatch")]}
     statuses = sorted({kind.status for kind in ERRORS.values()} - {405})
+    results = ref("BatchResults")
+    position = {"Ramet-Position": "Position"}
     operation = {
         "operationId": "batch",
         "tags": ["service"],
@@ -31,7 +33,7 @@ def batch_operation(routes: Routes, limit: int) -> tuple[dict[str, Any], dict[st
         "security": [{"bearer": []}, {"cookie": []}, {}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": responses.done("What became of each.", ref("BatchResults"), {"Ramet-Position": "Position"}),
+            "200": responses.done("What became of each.", results, position, measured=False),
             **responses.problems(statuses),
         },
     }

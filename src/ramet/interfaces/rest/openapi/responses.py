@@ -63,13 +63,8 @@ HEADERS: dict[str, Response] = {
     "Cookies": {"description": "Tokens for a browser, when it asked for cookies.", "schema": {"type": "string"}},
 }
 _ALWAYS = {"X-Request-Id": "RequestId"}
-_DONE = {
-    **_ALWAYS,
-    "Ramet-Cache": "Cache",
-    "Server-Timing": "Timing",
-    "RateLimit": "RateLimit",
-    "RateLimit-Policy": "RateLimitPolicy",
-}
+_DONE = {**_ALWAYS, "Ramet-Cache": "Cache"}
+_MEASURED = {"Server-Timing": "Timing", "RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"}
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -133,9 +128,15 @@ def shared_problems() -> dict[str, Response]:
     return {f"Problem{status}": _problem(status) for status in sorted({kind.status for kind in ERRORS.values()})}
 
 
-def done(description: str, schema: Any = None, also: dict[str, str] | None = None) -> Response:
-    """A finished answer, with `schema` for its body if it has one; `also` names further headers."""
-    response: Response = {"description": description, "headers": headers({**_DONE, **(also or {})})}
+def done(
+    description: str, schema: Any = None, also: dict[str, str] | None = None, *, measured: bool = True
+) -> Response:
+    """A finished answer, with `schema` for its body if it has one; `also` names further headers.
+
+    One that is `measured` tells the time it took and the limit it counted against; what is many operations does not.
+    """
+    found = {**_DONE, **(_MEASURED if measured else {}), **(also or {})}
+    response: Response = {"description": description, "headers": headers(found)}
     if schema is not None:
         response["content"] = {"application/json": {"schema": schema}}
     return response
