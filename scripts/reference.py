@@ -71,7 +71,7 @@ def settings_page() -> str:
         also = f" (also `{row.also}`)" if row.also else ""
         secret = " Never shown." if row.secret else ""
         default = getattr(defaults, name)
-        rows.append((f"`RAMET_{name.upper()}`{also}", type_name(kind), shown(default), row.help + secret))
+        rows.append((f"`RAMET_{name.upper()}`{also}", taken(kind, row), shown(default), row.help + secret))
     return page(
         "Settings",
         "src/ramet/settings.py",
@@ -79,6 +79,15 @@ def settings_page() -> str:
         "setting. Times are seconds and sizes bytes unless the text says otherwise.",
         table(("Setting", "Type", "Default", "What it is for"), rows),
     )
+
+
+def taken(kind: Any, row: settings.Setting) -> str:
+    """The type of a setting, and what a number may be."""
+    bounds = settings.bounds(kind, row)
+    if bounds is None:
+        return type_name(kind)
+    least, most = bounds
+    return f"{type_name(kind)}, {least:g} to {most:.15g}" if row.most else f"{type_name(kind)}, {least:g} or more"
 
 
 def errors_page() -> str:

@@ -35,8 +35,10 @@ def nginx(
     tls_cert: Annotated[str, typer.Option(metavar="PATH", help="The certificate, with its chain.")] = "",
     tls_key: Annotated[str, typer.Option(metavar="PATH", help="The key of the certificate.")] = "",
     host: Annotated[list[str] | None, typer.Option(help="An address to listen on; 0.0.0.0 without one.")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port: 443 with TLS, else 80.")] = None,
-    plain_port: Annotated[int, typer.Option(help="With TLS, where those without it are sent on from.")] = 80,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="TCP port: 443 with TLS, else 80.")] = None,
+    plain_port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="With TLS, where those without it are sent on from.")
+    ] = 80,
     access_log: Annotated[str, typer.Option(metavar="PATH", help="JSON lines.")] = "/var/log/nginx/access.log",
     error_log: Annotated[str, typer.Option(metavar="PATH", help="What went wrong.")] = "/var/log/nginx/error.log",
     pid: Annotated[str, typer.Option(metavar="PATH", help="Where nginx keeps its process id.")] = "/run/nginx.pid",

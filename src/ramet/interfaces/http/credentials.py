@@ -14,7 +14,7 @@ class Credentials:
 
     def __init__(self, cors: Cors, public_url: str) -> None:
         self._cors = cors
-        public = cookies.parse_origin(public_url.rstrip("/"))
+        public = cookies.parse_origin("/".join(public_url.split("/")[:3]))  # its path is no part of an origin
         self._own_origins = set() if public is None else {public}
 
     def identify(self, request: Request, operation: Operation, method: str) -> None:
