@@ -61,6 +61,37 @@ def test_checking_tells_every_part_that_is_wrong(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("RAMET_HOST", "not-a-host-zz"),
+        ("RAMET_SECRET", "short"),
+        ("RAMET_LOG_LEVEL", "loud"),
+        ("RAMET_LOG_FORMAT", "xml"),
+        ("RAMET_TRUSTED_PROXIES", "foo"),
+        ("RAMET_CORS_ORIGINS", "app.example"),
+        ("RAMET_LIMIT_CALLER", "abc"),
+        ("RAMET_LIMIT_ACCOUNT", "0/60"),
+        ("RAMET_CHANGES_RETENTION", "60"),
+    ],
+)
+def test_checking_tells_the_settings_that_serving_refuses(folder: Path, name: str, text: str) -> None:
+    done = ramet(folder, "check", **{name: text})
+    assert done.code == 1
+    assert f"settings: {name}: " in done.out
+    assert "can be used" not in done.out
+    served = ramet(folder, "serve", "--port", "0", **{name: text})
+    assert served.code == 1
+    assert f"{name}: " in served.err
+
+
+def test_checking_tells_all_settings_that_are_wrong(folder: Path) -> None:
+    done = ramet(folder, "check", RAMET_SECRET="short", RAMET_LOG_LEVEL="loud", RAMET_LIMIT_CALLER="abc")
+    for name in ("SECRET", "LOG_LEVEL", "LIMIT_CALLER"):
+        assert f"RAMET_{name}: " in done.out
+    assert not (folder / "ramet.db").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("serve", "nothing.py"), "nothing.py: there is no such file."),

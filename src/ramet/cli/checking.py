@@ -16,8 +16,15 @@ from ramet.cli.options import DEFAULT_APP, AppArgument, Database
 from ramet.data.engines import database_exists
 from ramet.data.migrations.failures import MigrationError
 from ramet.errors import DeclarationError, SettingsError
+from ramet.identity.keys import read_root
+from ramet.identity.service import check_retention
+from ramet.interfaces.http.cors import Cors
+from ramet.limits.addresses import Addresses
+from ramet.limits.limiter import policies_of
+from ramet.operate.logs import check_form
 from ramet.settings import Settings
 from ramet.topology.loading import newest_revision
+from ramet.topology.single.listener import look_up
 
 command = typer.Typer()
 T = TypeVar("T")
@@ -30,7 +37,7 @@ def check(app: AppArgument = DEFAULT_APP, database: Database = None) -> None:
     Exit code 1 when serving would be refused.
     """
     report = _Report()
-    settings = report.look("settings", lambda: (Settings.read(database_url=database), "can be used"))
+    settings = report.look("settings", lambda: _settings(database))
     loaded = report.look("declaration", lambda: _declaration(app))
     if settings is not None and loaded is not None:
         report.look("database", lambda: _database(loaded, app, settings))
@@ -54,6 +61,29 @@ class _Report:
             return None
         self._console.print(f"{part}: {text}")
         return found
+
+
+def _settings(database: str | None) -> tuple[Settings, str]:
+    """The settings, once everything that serving makes of them alone was made. Tells all that are wrong."""
+    settings = Settings.read(database_url=database)
+    parts: tuple[Callable[[], object], ...] = (
+        lambda: look_up(settings.host, settings.port),
+        lambda: read_root(settings.secret) if settings.secret else None,
+        lambda: check_form(settings),
+        lambda: Addresses(settings.trusted_proxies),
+        lambda: Cors(settings.cors_origins),
+        lambda: policies_of(settings),
+        lambda: check_retention(settings),
+    )
+    wrong = []
+    for part in parts:
+        try:
+            part()
+        except SettingsError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return settings, "can be used"
 
 
 def _declaration(reference: str) -> tuple[App, str]:

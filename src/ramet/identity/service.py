@@ -42,6 +42,12 @@ class _NewUser(msgspec.Struct, kw_only=True):
     ]
 
 
+def check_retention(settings: Settings) -> None:
+    """Raises SettingsError when the log is not kept long enough to know every revocation after a start."""
+    if settings.changes_retention < settings.access_token_ttl + SKEW:
+        raise SettingsError(f"RAMET_CHANGES_RETENTION: takes at least the life of an access token and {SKEW:g} s.")
+
+
 class Identity:
     """`root` is the root secret, `now` gives microseconds since 1970.
 
@@ -56,8 +62,7 @@ class Identity:
         self._observer = observer
         self._now = now
         self._window = settings.access_token_ttl + SKEW
-        if settings.changes_retention < self._window:
-            raise SettingsError(f"RAMET_CHANGES_RETENTION: takes at least the life of an access token and {SKEW:g} s.")
+        check_retention(settings)
         self.keys = self._ring(())
         self.tokens = AccessTokens(self.keys, issuer="ramet", audience="ramet", ttl=settings.access_token_ttl)
         self.verifier = Verifier(self.tokens, self._seconds)

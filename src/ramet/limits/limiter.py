@@ -25,6 +25,18 @@ UNLIMITED = Allowance(None, None)
 _KNOWN = Policy("known", 60_000, 30 * 86_400)
 
 
+def policies_of(settings: Settings) -> dict[str, Policy]:
+    """Every limit by its name. Raises SettingsError for one that can't be read."""
+    return {
+        "caller": Policy.parse("caller", settings.limit_caller),
+        "address": Policy.parse("address", settings.limit_address),
+        "sign_in": Policy.parse("sign_in", settings.limit_sign_in),
+        "register": Policy.parse("register", settings.limit_register),
+        "refresh": Policy.parse("refresh", settings.limit_refresh),
+        "account": Policy.parse("account", settings.limit_account),
+    }
+
+
 class Limiter:
     """The rate limits of one process, or of all that share its counters. For the event loop's thread.
 
@@ -33,14 +45,7 @@ class Limiter:
     """
 
     def __init__(self, settings: Settings, counters: Counters, clock_ns: Callable[[], int], observer: Observer) -> None:
-        policies = {
-            "caller": Policy.parse("caller", settings.limit_caller),
-            "address": Policy.parse("address", settings.limit_address),
-            "sign_in": Policy.parse("sign_in", settings.limit_sign_in),
-            "register": Policy.parse("register", settings.limit_register),
-            "refresh": Policy.parse("refresh", settings.limit_refresh),
-            "account": Policy.parse("account", settings.limit_account),
-        }
+        policies = policies_of(settings)
         self._enforced = settings.limits
         self._clock_ns = clock_ns
         self._observer = observer

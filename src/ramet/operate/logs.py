@@ -44,6 +44,14 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 FORMATS = ("json", "text")
 
 
+def check_form(settings: Settings) -> None:
+    """Raises SettingsError for a level or a format that there is not."""
+    if settings.log_level not in LEVELS:
+        raise SettingsError(f"RAMET_LOG_LEVEL: {settings.log_level!r} is not one of {', '.join(LEVELS)}.")
+    if settings.log_format not in FORMATS:
+        raise SettingsError(f"RAMET_LOG_FORMAT: {settings.log_format!r} is not one of {', '.join(FORMATS)}.")
+
+
 class Logs:
     """The log of one process. `log` is for ordinary lines (structlog); events arrive through `subscribe`.
 
@@ -54,10 +62,7 @@ class Logs:
     def __init__(
         self, settings: Settings, *, fd: int = 1, clock: Callable[[], float] = time.time, bound: int = BOUND
     ) -> None:
-        if settings.log_level not in LEVELS:
-            raise SettingsError(f"RAMET_LOG_LEVEL: {settings.log_level!r} is not one of {', '.join(LEVELS)}.")
-        if settings.log_format not in FORMATS:
-            raise SettingsError(f"RAMET_LOG_FORMAT: {settings.log_format!r} is not one of {', '.join(FORMATS)}.")
+        check_form(settings)
         self.level = LEVELS[settings.log_level]
         self._requests = settings.access_log and self.level <= logging.INFO
         self._clock = clock

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import sys
+from typing import Any
 
 from ramet.errors import SettingsError
 
@@ -19,11 +20,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
     Raises SettingsError when the address cannot be used.
     """
-    try:
-        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError):
-        raise SettingsError(f"RAMET_HOST: {host!r} is not an address of this machine.") from None
-    family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    family, kind, protocol, _, address = look_up(host, port)
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,6 +34,15 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         listener.close()
         raise _refused(host, port, error) from None
     return listener
+
+
+def look_up(host: str, port: int) -> tuple[Any, ...]:
+    """An entry of `getaddrinfo` for a host, of IPv4 if there is one. Raises SettingsError when it has none."""
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise SettingsError(f"RAMET_HOST: {host!r} is not an address of this machine.") from None
+    return min(found, key=lambda entry: entry[0] != socket.AF_INET)
 
 
 def claim(listener: socket.socket) -> socket.socket | None:
