@@ -171,6 +171,23 @@ def test_users_are_made_shown_and_changed(folder: Path) -> None:
     assert rows(folder, "SELECT disabled FROM users ORDER BY email") == [(0,), (0,)]
 
 
+@pytest.mark.parametrize("role", ["BAD ROLE", "", "x" * 500, "-x", "admin\n"])
+def test_roles_that_cannot_be_given_at_first_cannot_be_given_later(folder: Path, role: str) -> None:
+    ramet(folder, "user", "create", "--email", "ada@example.com", "--role", "admin")
+    made = ramet(folder, "user", "create", "--email", "bob@example.com", "--role", role)
+    changed = ramet(folder, "user", "roles", "ada@example.com", "--", "editor", role)
+    assert (made.code, changed.code) == (1, 1)
+    assert "/roles: " in changed.err
+    assert changed.err == made.err
+    assert rows(folder, "SELECT email, roles FROM users") == [("ada@example.com", '["admin"]')]
+
+
+def test_more_roles_than_a_user_may_have_are_refused(folder: Path) -> None:
+    ramet(folder, "user", "create", "--email", "ada@example.com")
+    assert ramet(folder, "user", "roles", "ada@example.com", *(f"r{number}" for number in range(21))).code == 1
+    assert ramet(folder, "user", "roles", "ada@example.com", *(f"r{number}" for number in range(20))).code == 0
+
+
 def test_serving_does_not_hold_what_only_migrating_needs() -> None:
     code = "import sys, ramet.cli.serving; sys.exit('alembic' in sys.modules or 'mako' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=DEADLINE).returncode == 0

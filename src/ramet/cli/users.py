@@ -15,6 +15,7 @@ from ramet.app import App
 from ramet.cli.application import running
 from ramet.cli.failures import Refused
 from ramet.cli.options import DEFAULT_APP, AppOption, Database
+from ramet.identity.service import check_user
 from ramet.identity.users import User, find_user, normalise
 
 PAGE = 500
@@ -96,7 +97,9 @@ async def _all(reference: str, database: str | None) -> list[User]:
 
 async def _change(reference: str, database: str | None, email: str, **changes: Any) -> None:
     async with running(reference, database) as app:
-        await app.as_system().update(await _find(app, email), **changes)
+        user = await _find(app, email)
+        check_user(user.email, changes.get("roles", ()))
+        await app.as_system().update(user, **changes)
 
 
 async def _find(app: App, email: str) -> User:

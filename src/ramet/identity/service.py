@@ -34,12 +34,25 @@ ROUNDS = 20
 Leads = Callable[[str], Awaitable[bool]]
 
 
-class _NewUser(msgspec.Struct, kw_only=True):
+class _Declared(msgspec.Struct, kw_only=True):
     email: Annotated[str, msgspec.Meta(pattern=rf"^{PATTERN}$(?!\n)", max_length=254)]
     roles: Annotated[
         list[Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]*$(?!\n)", max_length=40)]],
         msgspec.Meta(max_length=20),
     ]
+
+
+def check_user(email: str, roles: Sequence[str]) -> None:
+    """Whether an address, in its normal form, and roles are as they are declared. Raises Problem `invalid_input`.
+
+    What comes from a command line reaches the record without the decoder that checks a request.
+    """
+    try:
+        msgspec.convert({"email": email, "roles": list(roles)}, _Declared)
+    except msgspec.ValidationError as error:
+        sentence, _, place = str(error).partition(" - at `$.")
+        pointer = "/" + place.partition("`")[0].partition("[")[0]
+        raise Problem("invalid_input", faults=[Fault(pointer, "invalid_value", sentence + ".")]) from None
 
 
 def check_retention(settings: Settings) -> None:
@@ -102,12 +115,7 @@ class Identity:
     async def create_user(self, email: str, password: str, roles: Sequence[str] = (), name: str = "") -> User:
         """Makes a user as a command line does. Raises Problem invalid_input or not_unique."""
         address = normalise(email)
-        try:
-            given = msgspec.convert({"email": address, "roles": list(roles)}, _NewUser)
-        except msgspec.ValidationError as error:
-            sentence, _, place = str(error).partition(" - at `$.")
-            pointer = "/" + place.partition("`")[0].partition("[")[0]
-            raise Problem("invalid_input", faults=[Fault(pointer, "invalid_value", sentence + ".")]) from None
+        check_user(address, roles)
         faults = check_new(password, email=address)
         if faults:
             raise Problem("invalid_input", faults=faults)
@@ -116,7 +124,7 @@ class Identity:
         async def store(ctx: Context) -> User:
             if await find_user(ctx, User, address) is not None:
                 raise Problem("not_unique", "There is a user with this e-mail address.")
-            return await ctx.create(User(email=address, name=name, roles=given.roles, password_hash=hashed))
+            return await ctx.create(User(email=address, name=name, roles=list(roles), password_hash=hashed))
 
         return await self._ctx.atomically(store)
 
