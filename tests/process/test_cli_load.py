@@ -54,6 +54,27 @@ def test_every_refused_row_is_told_and_the_others_are_stored(folder: Path) -> No
     assert rows(folder, "SELECT title FROM tasks ORDER BY id") == [("Good",), ("Also good",)]
 
 
+def test_rows_before_and_after_a_damaged_one_are_stored(folder: Path) -> None:
+    (folder / "in.csv").write_bytes(b'title,stars\nGood,1\nShort\nB\xfcd,2\nAlso good,3\n"Open,4\nSwallowed,5\n')
+    done = ramet(folder, "load", "tasks", "in.csv")
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "line 3: The row has fewer cells than the header.",
+        "line 4: Here the file is not UTF-8.",
+        "line 6: A quote is opened here, or in a line below, that the file does not close.",
+        "tasks: 2 stored, 3 refused.",
+    ]
+    assert rows(folder, "SELECT title FROM tasks ORDER BY id") == [("Good",), ("Also good",)]
+
+
+def test_rows_before_a_cell_without_bounds_are_stored(folder: Path) -> None:
+    (folder / "in.csv").write_text('title\nGood\n"Open\n' + ("x" * 99 + "\n") * 20_000)
+    done = ramet(folder, "load", "tasks", "in.csv")
+    assert done.code == 1
+    assert "Line 3: field larger than field limit" in done.err
+    assert rows(folder, "SELECT title FROM tasks") == [("Good",)]
+
+
 def test_json_lines_are_checked_as_requests_are(folder: Path) -> None:
     (folder / "in.jsonl").write_text(
         '{"title": "Good"}\n'

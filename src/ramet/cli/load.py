@@ -74,11 +74,21 @@ async def _load(
 
 
 async def _store(loading: Loading, entries: Iterator[Entry], bar: _Bar) -> None:
-    while chunk := list(islice(entries, CHUNK)):
+    refusal: Refused | None = None
+    while refusal is None:
+        chunk: list[Entry] = []
+        try:
+            chunk.extend(islice(entries, CHUNK))
+        except Refused as error:
+            refusal = error  # what stands before it is stored
+        if not chunk:
+            break
         for entry, problem in await loading.store(chunk):
             for reason in _reasons(problem):
                 bar.say(f"line {entry.line}: {reason}")
         bar.advance()
+    if refusal is not None:
+        raise refusal
     await loading.finish()
 
 

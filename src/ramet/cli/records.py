@@ -18,6 +18,9 @@ from ramet.operations.bulk import Entry
 
 Format = Literal["csv", "jsonl"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_MISSING: Any = object()
+"""Stands for the cells that a row does not have."""
+_UNCLOSED = "A quote is opened here, or in a line below, that the file does not close."
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,23 +46,51 @@ def read_json_lines(file: BinaryIO, limit: int) -> Iterator[Entry]:
 
 
 def read_csv(file: BinaryIO, info: ResourceInfo, limit: int) -> Iterator[Entry]:
-    """Every row; its line is the one it ends on. Raises Refused when the file is no CSV in UTF-8."""
+    """Every row; its line is the one it ends on, or begins on when it has no end.
+
+    Raises Refused when the header is none, and where a cell is larger than `limit`: what follows may be a part of it.
+    """
     csv.field_size_limit(limit)
-    reader = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""), restkey="")
-    try:
-        if not reader.fieldnames or len(set(reader.fieldnames)) != len(reader.fieldnames):
-            raise Refused("The first line of a CSV file must name each column once.")
-        for row in reader:
+    text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.DictReader(text, restkey="", restval=_MISSING, strict=True)
+    _check_header(reader)
+    while True:
+        start = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if str(error).startswith("field larger"):
+                raise Refused(f"Line {start}: {error}.") from None
+            yield Entry(start, Problem("bad_request", _UNCLOSED if "end of data" in str(error) else f"{error}."))
+        else:
             yield Entry(reader.line_num, _values(row, info))
-    except UnicodeDecodeError:
-        raise Refused(f"After line {reader.line_num}: the file is not UTF-8.") from None
+
+
+def _check_header(reader: csv.DictReader[str]) -> None:
+    try:
+        names = reader.fieldnames
     except csv.Error as error:
-        raise Refused(f"Line {reader.line_num + 1}: {error}.") from None
+        raise Refused(f"Line 1: {error}.") from None
+    if not names or len(set(names)) != len(names):
+        raise Refused("The first line of a CSV file must name each column once.")
+    if not all(map(_is_utf8, names)):
+        raise Refused("Line 1: the file is not UTF-8.")
+
+
+def _is_utf8(cell: str) -> bool:
+    """Bytes that are no UTF-8 became halves of surrogate pairs, which UTF-8 has not."""
+    return cell.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in cell)
 
 
 def _values(row: dict[str, Any], info: ResourceInfo) -> dict[str, Any] | Problem:
     if row.pop("", None):
         return Problem("bad_request", "The row has more cells than the header.")
+    if _MISSING in row.values():
+        return Problem("bad_request", "The row has fewer cells than the header.")
+    if not all(map(_is_utf8, row.values())):
+        return Problem("bad_request", "Here the file is not UTF-8.")
     values: dict[str, Any] = {}
     faults = []
     for name, text in row.items():
@@ -71,9 +102,9 @@ def _values(row: dict[str, Any], info: ResourceInfo) -> dict[str, Any] | Problem
                 values[name] = _value(field, text)
             except msgspec.MsgspecError as error:
                 faults.append(Fault(f"/{name}", "invalid_value", f"{error}."))
-        elif text is not None and field.kind == "text" and not field.optional:
+        elif field.kind == "text" and not field.optional:
             values[name] = ""
-        elif text is not None and field.optional and not field.marks.read_only:
+        elif field.optional and not field.marks.read_only:
             values[name] = None
     return Problem("invalid_input", faults=faults) if faults else values
 

@@ -72,6 +72,26 @@ def test_csv_cells_that_say_nothing_are_faults(info: ResourceInfo) -> None:
     assert [fault.pointer for fault in problem.faults] == ["/stars", "/tags"]
 
 
+def test_a_row_that_is_damaged_is_wrong_and_the_next_is_not(info: ResourceInfo) -> None:
+    content = b'title,stars\nFirst,1\nShort\n"Odd"quote,1\nB\xfcd,2\n"Two\nlines",3\nNext,4\n"Open,5\nSwallowed,6\n'
+    found = [(entry.line, entry.source) for entry in read_csv(io.BytesIO(content), info, 100)]
+    assert [(line, it.detail if isinstance(it, Problem) else it) for line, it in found] == [
+        (2, {"title": "First", "stars": 1}),
+        (3, "The row has fewer cells than the header."),
+        (4, "',' expected after '\"'."),
+        (5, "Here the file is not UTF-8."),
+        (7, {"title": "Two\nlines", "stars": 3}),
+        (8, {"title": "Next", "stars": 4}),
+        (9, "A quote is opened here, or in a line below, that the file does not close."),
+    ]
+
+
+@pytest.mark.parametrize("header", [b"t\xfctle,stars\nA,1\n", b'"title\nA,1\n', "title,stars\n".encode("utf-16")])
+def test_a_header_that_is_damaged_is_refused(info: ResourceInfo, header: bytes) -> None:
+    with pytest.raises(Refused, match=r"^Line 1: "):
+        list(read_csv(io.BytesIO(header), info, 100))
+
+
 def test_an_empty_file_is_no_csv(info: ResourceInfo) -> None:
     with pytest.raises(Refused, match="must name each column once"):
         csv_values("", info)
