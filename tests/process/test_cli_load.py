@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -52,6 +53,33 @@ def test_every_refused_row_is_told_and_the_others_are_stored(folder: Path) -> No
         "tasks: 2 stored, 4 refused.",
     ]
     assert rows(folder, "SELECT title FROM tasks ORDER BY id") == [("Good",), ("Also good",)]
+
+
+def test_a_hook_that_fails_refuses_its_record_alone(folder: Path) -> None:
+    write_app(folder, "        if self.title ==", "        1 // (self.stars - 7)\n        if self.title ==")
+    lines(folder / "in.jsonl", {"title": "A"}, {"title": ""}, {"title": "B", "stars": 7}, {"title": "C"})
+    done = ramet(folder, "load", "tasks", "in.jsonl")
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "line 2: title: Expected `str` of length >= 1.",
+        "line 3: the hook failed: ZeroDivisionError: integer division or modulo by zero",
+        "tasks: 2 stored, 2 refused.",
+    ]
+    assert rows(folder, "SELECT title FROM tasks ORDER BY id") == [("A",), ("C",)]
+    again = ramet(folder, "load", "tasks", "in.jsonl")
+    assert again.err.endswith("tasks: 2 stored, 2 refused.\n")
+
+
+def test_an_error_of_the_database_stops_the_load(folder: Path) -> None:
+    lines(folder / "in.jsonl", {"title": "A"}, {"title": "B"})
+    ramet(folder, "user", "list")
+    change = apsw.Connection(str(folder / "ramet.db"))
+    change.execute("CREATE TRIGGER broken BEFORE INSERT ON tasks BEGIN SELECT 1 FROM nowhere; END")
+    change.close()
+    done = ramet(folder, "load", "tasks", "in.jsonl")
+    assert done.code == 1
+    assert "nowhere" in done.err
+    assert "refused" not in done.err
 
 
 def test_rows_before_and_after_a_damaged_one_are_stored(folder: Path) -> None:

@@ -19,6 +19,7 @@ from ramet.declare.inputs import input_struct
 from ramet.errors import Problem
 from ramet.identity.caller import system
 from ramet.operations.core import Core
+from ramet.operations.hooks import raised_by_hook
 from ramet.operations.inputs import decode_input
 from ramet.operations.writing import Writing
 
@@ -113,6 +114,11 @@ class Loading:
                 if problem.status < 500:
                     await self._core.store.write(skip)
                 raise
+            except Exception as error:
+                if not raised_by_hook(error):
+                    raise
+                await self._core.store.write(skip)
+                raise Problem("bad_request", f"the hook failed: {type(error).__name__}: {error}") from error
 
     async def _advance(self, tx: Transaction, entry: Entry, *, stored: int = 0, refused: int = 0) -> None:
         """Counts in the transaction, once if it runs again: these writes run one after the other."""

@@ -7,9 +7,17 @@ from typing import Any
 
 from ramet.data.store import Transaction
 from ramet.declare.catalog import ResourceInfo
+from ramet.errors import Problem
 from ramet.identity.caller import Caller
 
 MakeContext = Callable[[Caller, Transaction, Any], Any]
+
+_NOTE = "A hook before the change raised this."
+
+
+def raised_by_hook(error: Exception) -> bool:
+    """Whether an error comes from the application's own code before a change, and not from the database."""
+    return _NOTE in getattr(error, "__notes__", ())
 
 
 class Hooks:
@@ -26,4 +34,9 @@ class Hooks:
             raise RuntimeError("Hooks were called before the application was put together.")
         context = self.make_context(caller, tx, previous)
         for hook in info.hooks_for("before", moment):
-            await hook.function(record, context)
+            try:
+                await hook.function(record, context)
+            except Exception as error:
+                if not isinstance(error, Problem):
+                    error.add_note(_NOTE)
+                raise
