@@ -188,6 +188,18 @@ def test_more_roles_than_a_user_may_have_are_refused(folder: Path) -> None:
     assert ramet(folder, "user", "roles", "ada@example.com", *(f"r{number}" for number in range(20))).code == 0
 
 
+def test_a_damaged_page_is_told_with_what_to_do(folder: Path) -> None:
+    assert ramet(folder, "user", "list").code == 0
+    file = folder / "ramet.db"
+    whole = file.read_bytes()
+    for start in (4096, 2 * 4096, 3 * 4096):
+        file.write_bytes(whole[:start] + b"\xff" * 4096 + whole[start + 4096 :])
+        done = ramet(folder, "user", "list")
+        assert done.code == 1
+        assert done.err.startswith("RAMET_DATABASE_URL: ramet.db cannot be used: database disk image is malformed. ")
+        assert "Restore it from a backup, or see what `sqlite3 ramet.db .recover` can save of it.\n" in done.err
+
+
 def test_serving_does_not_hold_what_only_migrating_needs() -> None:
     code = "import sys, ramet.cli.serving; sys.exit('alembic' in sys.modules or 'mako' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=DEADLINE).returncode == 0

@@ -16,7 +16,7 @@ import msgspec
 from ramet.data.fingerprint import FINGERPRINT, KINDS, LOCK_SECONDS, REVISIONS, fingerprint
 from ramet.data.kinds import column_kinds
 from ramet.data.schema import Schema
-from ramet.data.sqlite.connection import database_path, open_connection
+from ramet.data.sqlite.connection import database_path, open_connection, unusable
 from ramet.data.sqlite.ddl import create_statements, search_statements, version_statement
 from ramet.declare.catalog import Catalog
 from ramet.errors import SettingsError
@@ -64,7 +64,7 @@ def ensure_schema(url: str, schema: Schema, catalog: Catalog, revision: str = ""
         same = read_fact(connection, FINGERPRINT) == wanted
         return same and (not revision or read_revision(connection) == revision)
     except apsw.Error as error:
-        raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
+        raise unusable(path, error) from error
     finally:
         connection.close()
 

@@ -29,6 +29,9 @@ _UNUSABLE = (
     apsw.ReadOnlyError,
 )
 
+DAMAGED = (apsw.CorruptError, apsw.NotADBError)
+"""What is raised for a file that has pages which are none, wherever they are found."""
+
 
 def database_path(url: str) -> Path:
     """The file of `sqlite:///relative` or `sqlite:////absolute`. Raises SettingsError for anything else."""
@@ -37,6 +40,14 @@ def database_path(url: str) -> Path:
     if parts.scheme != "sqlite" or parts.netloc or len(path) < 2 or path == "/:memory:":
         raise SettingsError("RAMET_DATABASE_URL: expected sqlite:///FILE (or sqlite:////absolute/FILE).")
     return Path(path[1:])
+
+
+def unusable(path: Path, error: apsw.Error) -> SettingsError:
+    """What is told of a file that cannot be used, and what to do about it."""
+    advice = ""
+    if isinstance(error, DAMAGED):
+        advice = f" Restore it from a backup, or see what `sqlite3 {path.name} .recover` can save of it."
+    return SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.{advice}")
 
 
 def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
@@ -66,7 +77,7 @@ def open_connection(path: Path, *, writes: bool) -> apsw.Connection:
         connection.pragma("trusted_schema", False)
         connection.set_busy_timeout(0)
     except _UNUSABLE as error:
-        raise SettingsError(f"RAMET_DATABASE_URL: {path.name} cannot be used: {error}.") from error
+        raise unusable(path, error) from error
     connection.create_scalar_function("ramet_fold", _fold, 1, deterministic=True)
     return connection
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from ramet.data.sqlite.connection import open_connection
+from ramet.data.sqlite.connection import DAMAGED, open_connection, unusable
 from ramet.data.sqlite.failures import as_problem
 from ramet.data.sqlite.report import Report
 from ramet.data.statement import Statement
@@ -92,9 +92,12 @@ class Reader:
         return rows
 
     def fetch_now(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
-        """Rows of a statement known to be short."""
+        """Rows of a statement known to be short. Raises SettingsError when it meets a damaged part of the file."""
         self._budget.left = 1_000
-        return self.execute(sql, arguments).fetchall()
+        try:
+            return self.execute(sql, arguments).fetchall()
+        except DAMAGED as error:
+            raise unusable(self._path, error) from error
 
     def finish(self) -> None:
         """Ends its threads, once they have read what they are at."""

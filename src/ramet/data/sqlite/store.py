@@ -13,7 +13,7 @@ from ramet.changes.ordered import OrderedFeed
 from ramet.data.schema import Schema
 from ramet.data.sqlite.bootstrap import ensure_schema
 from ramet.data.sqlite.committer import Committer
-from ramet.data.sqlite.connection import database_path, open_connection
+from ramet.data.sqlite.connection import DAMAGED, database_path, open_connection, unusable
 from ramet.data.sqlite.leadership import Leadership, attend, in_turn
 from ramet.data.sqlite.log import SqliteChanges
 from ramet.data.sqlite.reader import Reader
@@ -54,7 +54,10 @@ class SqliteStore:
         self._attends = attend(path)
         connection = open_connection(path, writes=True)
         connection.set_busy_timeout(5_000)
-        self.incarnation = _incarnation(connection)
+        try:
+            self.incarnation = _incarnation(connection)
+        except DAMAGED as error:
+            raise unusable(path, error) from error
         connection.set_busy_timeout(0)
         report = Report(observer, settings.slow_query)
         self.reader = Reader(path, settings.read_steps, report)
