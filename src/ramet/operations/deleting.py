@@ -97,7 +97,7 @@ class Deletion:
             raise Problem("conflict", f"More than {CASCADE_LIMIT} records depend on it; delete some of them first.")
         if reference.on_delete == "null":
             self._kept.append(_Kept(child, reference, record_id))
-        elif key not in self._leaving:
+        elif reference.on_delete == "cascade" and key not in self._leaving:
             statement = self._core.reads[child.name].full_plan(None)
             rows = await self._tx.fetch(statement, {"id": record_id})
             if rows:

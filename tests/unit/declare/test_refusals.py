@@ -144,6 +144,16 @@ def a_reference_that_becomes_null_and_may_not() -> list[Any]:
     return of(Annotated[str, Ref("Thing", on_delete="null")])
 
 
+@wrong("Thing.wrong", "Did you mean 'null'? Write one of restrict, cascade, null")
+def a_misspelt_word_for_what_a_deletion_does() -> list[Any]:
+    return of(Annotated[str | None, Ref("Thing", on_delete="set_null")])  # type: ignore[arg-type]  # that is what is wrong
+
+
+@wrong("Thing.wrong", "names no resource")
+def a_reference_to_a_number() -> list[Any]:
+    return of(Annotated[str, Ref(5)])
+
+
 @wrong("Thing.limit", "choose another")
 def a_name_that_is_a_parameter() -> list[Any]:
     return [type(Resource)("Thing", (Resource,), {"__annotations__": {"limit": int}, "__module__": __name__})]

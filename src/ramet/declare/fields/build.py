@@ -21,9 +21,10 @@ from ramet.declare.fields.float import Float
 from ramet.declare.fields.integer import HIGHEST, LOWEST, Integer
 from ramet.declare.fields.json import JsonValue
 from ramet.declare.fields.list import ListOf
-from ramet.declare.fields.reference import Reference
+from ramet.declare.fields.reference import ON_DELETE, Reference
 from ramet.declare.fields.text import Text
 from ramet.declare.fields.url import WebAddress
+from ramet.declare.names import nearest
 from ramet.declare.types import (
     Digits,
     EmailFormat,
@@ -118,9 +119,7 @@ def _field_of(kind: Any, words: dict[type, Any]) -> Field:
 
 def _text(words: dict[type, Any]) -> Field:
     if Ref in words:
-        ref = words[Ref]
-        target = ref.target if isinstance(ref.target, str) else ref.target.__name__
-        return Reference(target, ref.on_delete)
+        return _reference(words[Ref])
     if EmailFormat in words:
         return EmailAddress()
     if UrlFormat in words:
@@ -130,6 +129,16 @@ def _text(words: dict[type, Any]) -> Field:
         raise ValueError(f"Length({length.min}, {length.max}) allows no text; give a least and a greatest length")
     pattern = words[Pattern].expression if Pattern in words else None
     return Text(length.min, length.max, pattern)
+
+
+def _reference(ref: Ref) -> Field:
+    target = ref.target if isinstance(ref.target, str) else getattr(ref.target, "__name__", None)
+    if not target:
+        raise ValueError(f"Ref({ref.target!r}) names no resource: give its class, or its name as text")
+    if ref.on_delete not in ON_DELETE:
+        near = nearest(str(ref.on_delete), ON_DELETE)
+        raise ValueError(f"there is no on_delete={ref.on_delete!r}.{near} Write one of {', '.join(ON_DELETE)}")
+    return Reference(target, ref.on_delete)
 
 
 def _decimal(words: dict[type, Any]) -> Field:

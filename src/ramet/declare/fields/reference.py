@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 
@@ -10,6 +10,7 @@ from ramet.declare.fields.base import EQUALITY, ORDER, Field
 
 ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 OnDelete = Literal["restrict", "cascade", "null"]
+ON_DELETE: tuple[str, ...] = get_args(OnDelete)
 
 
 class Identifier(Field):
