@@ -15,6 +15,7 @@ from ramet.declare.names import nearest, plural_path
 from ramet.declare.resource import Hook, Moment, Resource
 from ramet.declare.source import refuse
 from ramet.declare.types import Index
+from ramet.declare.variables import check_attributes, check_shadowed
 
 OPERATIONS = ("list", "get", "create", "update", "delete")
 LIMITS = ("general", "sign_in", "register", "refresh")
@@ -39,6 +40,8 @@ def check_class(cls: type[Resource], base_fields: Collection[str]) -> None:
         for name in vars(base).get("__annotations__", {}):
             if name in base_fields:
                 refuse(cls, name, "is a field that every record has: take it out")
+    check_attributes(cls, base_fields)
+    check_shadowed(cls)
     if cls.path and not _PATH.fullmatch(cls.path):
         refuse(cls, "path", f"'{cls.path}' is not an address: use lower-case words joined by '-' or '/'")
     path = cls.path or plural_path(cls.__name__)
