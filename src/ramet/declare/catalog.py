@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ramet.declare.actions import ActionInfo, read_actions
+from ramet.declare.addresses import Declared, check_addresses
 from ramet.declare.checks import check_actions, check_class, check_default, check_names, read_hooks
 from ramet.declare.fields.base import Field
 from ramet.declare.fields.build import build_field
@@ -71,7 +72,8 @@ class Catalog:
         for info in self.by_name.values():
             self._relate(info)
             check_names(info.cls, info.fields, info.indexes, info.sort, info.search)
-            check_actions(info.cls, info.actions)
+            check_actions(info.cls, info.actions, self.by_class)
+        check_addresses(Declared(info.cls, info.path, info.operations, info.actions) for info in self)
 
     def __iter__(self) -> Any:
         return iter(self.by_name.values())

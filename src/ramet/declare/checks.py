@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-import msgspec
-
-from ramet.declare.actions import ActionInfo
+from ramet.declare.actions import ActionInfo, resources_in
+from ramet.declare.addresses import check_path
+from ramet.declare.defaults import wrong_default
 from ramet.declare.fields.base import Field
-from ramet.declare.names import nearest, plural_path
+from ramet.declare.names import nearest
 from ramet.declare.resource import Hook, Moment, Resource
 from ramet.declare.source import refuse
 from ramet.declare.types import Index
@@ -20,18 +19,6 @@ from ramet.declare.variables import check_attributes, check_shadowed
 OPERATIONS = ("list", "get", "create", "update", "delete")
 LIMITS = ("general", "sign_in", "register", "refresh")
 """Classes of rate limits that an action may name."""
-TAKEN = frozenset(
-    {
-        "auth",
-        "batch",
-        *(
-            f"ramet-{name}"
-            for name in ("changes", "facts", "followers", "idempotency", "limits", "outbox", "revisions")
-        ),
-    }
-)
-"""Addresses that are Ramet's own, or whose tables would be."""
-_PATH = re.compile(r"[a-z][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
 
 
 def check_class(cls: type[Resource], base_fields: Collection[str]) -> None:
@@ -42,11 +29,7 @@ def check_class(cls: type[Resource], base_fields: Collection[str]) -> None:
                 refuse(cls, name, "is a field that every record has: take it out")
     check_attributes(cls, base_fields)
     check_shadowed(cls)
-    if cls.path and not _PATH.fullmatch(cls.path):
-        refuse(cls, "path", f"'{cls.path}' is not an address: use lower-case words joined by '-' or '/'")
-    path = cls.path or plural_path(cls.__name__)
-    if path in TAKEN or path.startswith("auth/"):
-        refuse(cls, "path", f"'{path}' is an address that Ramet uses itself; choose another")
+    check_path(cls)
     for name in cls.operations:
         if name not in OPERATIONS:
             refuse(cls, "operations", f"there is no operation '{name}'.{nearest(name, OPERATIONS)} Mend the name")
@@ -56,19 +39,9 @@ def check_class(cls: type[Resource], base_fields: Collection[str]) -> None:
 
 def check_default(cls: type[Resource], field: Field) -> None:
     """A default is a value that an input could give, where an input can."""
-    if field.required or field.marks.read_only or field.marks.hidden:
-        return
-    value = field.initial()
-    if value is None:
-        return
-    try:
-        given = msgspec.convert(value, field.input_type())
-    except msgspec.ValidationError as error:
-        refuse(cls, field.name, f"has the default {value!r}, which it may not hold: {error}")
-    alike = type(given) is type(value) or field.column == "real"
-    wrong = field.check(given) if alike and field.checked else None if alike else f"expected {type(given).__name__}"
+    wrong = None if field.marks.read_only or field.marks.hidden else wrong_default(field)
     if wrong is not None:
-        refuse(cls, field.name, f"has the default {value!r}, which it may not hold: {wrong}")
+        refuse(cls, field.name, wrong)
 
 
 def read_hooks(cls: type[Resource]) -> Mapping[tuple[str, str], tuple[Hook, ...]]:
@@ -92,11 +65,26 @@ def read_hooks(cls: type[Resource]) -> Mapping[tuple[str, str], tuple[Hook, ...]
     return found
 
 
-def check_actions(cls: type[Resource], actions: Mapping[str, ActionInfo]) -> None:
-    """Limits that exist."""
+def check_actions(cls: type[Resource], actions: Mapping[str, ActionInfo], known: Collection[type[Resource]]) -> None:
+    """Limits that exist, a status of success, and resources of the application as output."""
     for name, action in actions.items():
         if action.limit not in LIMITS:
             refuse(cls, name, f"there is no limit '{action.limit}'.{nearest(action.limit, LIMITS)} Mend the name")
+        empty = action.output in (None, type(None))
+        if not 200 <= action.status <= 299 or (action.status in (204, 205) and not empty):
+            refuse(
+                cls,
+                name,
+                f"status={action.status} is none of an answer: write one from 200 to 299, and return None for 204",
+            )
+        for output in resources_in(action.output):
+            if output not in known:
+                refuse(
+                    cls,
+                    name,
+                    f"returns {output.__name__}, which is not a resource of this application. "
+                    "Add it to App(resources=[...])",
+                )
 
 
 def check_names(

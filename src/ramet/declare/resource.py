@@ -61,7 +61,15 @@ class Action:
     """A declared action: `function` is what runs; the catalog reads its signature."""
 
     def __init__(
-        self, function: Any, reads: bool, transaction: bool, path: str, public: bool, limit: str, status: int
+        self,
+        function: Any,
+        reads: bool,
+        transaction: bool,
+        path: str,
+        public: bool,
+        limit: str,
+        status: int,
+        unknown: Sequence[str] = (),
     ) -> None:
         self.on_collection = isinstance(function, classmethod)
         self.function: Any = function.__func__ if isinstance(function, classmethod) else function
@@ -71,6 +79,7 @@ class Action:
         self.public = public
         self.limit = limit
         self.status = status
+        self.unknown = unknown
 
     def __get__(self, instance: Any, owner: type) -> Any:
         return self.function.__get__(owner if instance is None and self.on_collection else instance, owner)
@@ -98,6 +107,7 @@ def action(
     public: bool = False,
     limit: str = "general",
     status: int = 200,
+    **unknown: Any,
 ) -> Any:
     """Declares an action: on a record for a method, on the collection for a class method.
 
@@ -105,11 +115,10 @@ def action(
     It runs in one write transaction; with `reads=True` in none, by GET; with `transaction=False` by POST in none, for
     slow work that opens short ones with `ctx.atomically`, for which an `Idempotency-Key` therefore does nothing.
     `public` lets strangers in whatever the rules say (on a record: whoever may read it); `path` replaces the address
-    below /api/v1; `limit` names the rate-limit class; `status` is that of success.
+    below /api/v1 of one on the collection; `limit` names the rate-limit class; `status` is that of success.
     """
-    if function is not None:
-        return Action(function, reads, transaction, path, public, limit, status)
-    return lambda inner: Action(inner, reads, transaction, path, public, limit, status)
+    options = (reads, transaction, path, public, limit, status, tuple(unknown))
+    return Action(function, *options) if function is not None else lambda inner: Action(inner, *options)
 
 
 class Hook:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ramet.declare.actions import ActionInfo
+from ramet.declare.addresses import address_of
 from ramet.declare.catalog import BASE_FIELDS, Catalog, ResourceInfo
 from ramet.declare.demo import SignIn
 from ramet.declare.fields.base import Field
@@ -109,7 +110,7 @@ def _is_figure(action: ActionInfo) -> bool:
 
 
 def _figure(info: ResourceInfo, action: ActionInfo) -> dict[str, str]:
-    path = action.path or f"/{info.path}/{action.name.replace('_', '-')}"
+    path = address_of(info.path, action)
     return {"label": _words(action.name), "href": PREFIX + path, "about": _first_line(action.doc)}
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from ramet.declare.actions import ActionInfo
+from ramet.declare.addresses import address_of
 from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.operations.operation import Kind
 
@@ -99,11 +100,10 @@ class Routes:
         method = "GET" if action.reads else "POST"
         word = action.name.replace("_", "-")
         name = f"{info.path}.{word}"
+        path = f"{PREFIX}{address_of(info.path, action)}"
         if action.on_collection:
-            path = f"{PREFIX}{action.path}" if action.path else f"{base}/{word}"
             self._put(self._fixed, path, Target(method, path, "action", name, info, action))
         else:
-            path = f"{base}/{{id}}/{word}"
             route = self._record_actions.setdefault((base, word), Route({}))
             route.targets[method] = Target(method, path, "action", name, info, action)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from ramet.declare.actions import ActionInfo
+from ramet.declare.actions import ActionInfo, resources_in
 from ramet.declare.catalog import Catalog, ResourceInfo
 from ramet.declare.fields.base import Field, nullable
 from ramet.declare.fields.reference import Reference
@@ -168,16 +168,9 @@ def output_schema(output: Any, catalog: Catalog, shared: dict[str, Schema]) -> S
     if isinstance(output, type) and issubclass(output, Resource):
         return ref(f"{catalog.of(output).name}Record")
     (schema,), named = msgspec.json.schema_components([output], ref_template=REF)
-    resources = {cls.__name__ for cls in _resources_in(output)}
+    resources = {cls.__name__ for cls in resources_in(output)}
     shared.update({name: part for name, part in named.items() if name not in resources})
     return dict(_records_for(schema, resources))
-
-
-def _resources_in(output: Any) -> Iterable[type[Resource]]:
-    if isinstance(output, type) and issubclass(output, Resource):
-        yield output
-    for inner in get_args(output):
-        yield from _resources_in(inner)
 
 
 def _records_for(schema: Any, resources: set[str]) -> Any:
