@@ -65,7 +65,7 @@ class App:
         self.observer = Observer()
         self.draining = self._running = False
         self._parts = tuple(parts)
-        self._mounts = Mounts(mounts or {})
+        self._mounts = Mounts({} if mounts is None else mounts)
         self._rest: Any = None
         self._sockets: Any = None
         self._waiting = Waiting(self.open)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, get_type_hints
 
 from ramet.errors import DeclarationError
@@ -17,6 +20,21 @@ def refuse(cls: type, field: str, sentence: str) -> NoReturn:
         file = cls.__module__
     place = f"{cls.__name__}.{field}" if field else cls.__name__
     raise DeclarationError(f"{file}: {place}: {sentence.rstrip('.')}.")
+
+
+def misused(sentence: str) -> DeclarationError:
+    """The error of what stands where no resource is made yet: `file.py: Class.name: sentence`, or a line for a name."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "ramet":
+        frame = frame.f_back
+    if frame is None:
+        return DeclarationError(sentence)
+    file = Path(frame.f_code.co_filename).name
+    if "__qualname__" not in frame.f_locals:  # no body of a class
+        return DeclarationError(f"{file}: line {frame.f_lineno}: {sentence}")
+    stored = (step for step in dis.get_instructions(frame.f_code) if step.offset > frame.f_lasti)
+    name = next((f".{step.argval}" for step in stored if step.opname == "STORE_NAME"), "")
+    return DeclarationError(f"{file}: {frame.f_code.co_name}{name}: {sentence}")
 
 
 def declared_annotations(cls: type) -> dict[str, Any]:

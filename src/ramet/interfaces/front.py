@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ramet.declare.source import misused
 from ramet.interfaces.http.cors import Cors
 from ramet.interfaces.http.credentials import Credentials
 from ramet.interfaces.pages.probes import VITAL
@@ -62,10 +64,19 @@ async def answer(rest: Any, request: Request) -> Response:
     return rest.at_once(request) or await rest(request)  # type: ignore[no-any-return]  # there are several kinds
 
 
+OWN = ("/api", "/health", "/ready", "/metrics", "/welcome")
+"""Paths below which everything is Ramet's own."""
+_PREFIX = re.compile(r"(/(?!\.{1,2}(?:/|$))[^/?#%\s]+)+")
+
+
 class Mounts:
-    """The mounted applications by path; the longest path wins. Raises ValueError for a prefix that is no path."""
+    """The mounted applications by path; the longest path wins.
+
+    Raises DeclarationError for a prefix that is no path, or that would cover something of Ramet's.
+    """
 
     def __init__(self, apps: Mapping[str, AsgiApplication]) -> None:
+        _check(apps)
         self._mounts: Sequence[Mount] = [Mount(prefix, apps[prefix]) for prefix in sorted(apps, key=len, reverse=True)]
 
     def find(self, path: str) -> Mount | None:
@@ -91,3 +102,16 @@ class Mounts:
         if mount is not None:
             return mount.rsgi(scope, protocol)
         return begin_rsgi(rest, scope, protocol)
+
+
+def _check(apps: Any) -> None:
+    if not isinstance(apps, Mapping):
+        raise misused(f"App(mounts={apps!r}): give applications by path, as mounts={{'/site': site}}.")
+    for prefix, app in apps.items():
+        place = f"App(mounts={{{prefix!r}: …}})"
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise misused(f"{place}: a path starts with '/' and does not end with it, as '/site'. Mend the path.")
+        if f"/{prefix.split('/')[1]}" in OWN:
+            raise misused(f"{place}: {', '.join(OWN)} and what is below are Ramet's own. Choose another path.")
+        if not callable(app):
+            raise misused(f"{place}: {app!r} is no ASGI application. Give one, such as Starlette().")

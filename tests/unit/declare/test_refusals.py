@@ -176,6 +176,16 @@ def an_address_of_ramet() -> list[Any]:
 
 
 @wrong("Thing.path", "choose another")
+def the_address_of_the_event_stream() -> list[Any]:
+    return of(str, path="events")
+
+
+@wrong("Thing.path", "choose another")
+def the_address_of_the_websocket() -> list[Any]:
+    return of(str, path="live")
+
+
+@wrong("Thing.path", "choose another")
 def a_table_of_ramet() -> list[Any]:
     return of(str, path="ramet-changes")
 
