@@ -18,6 +18,7 @@ from ramet.declare.fields.reference import Identifier, Reference
 from ramet.declare.inputs import Inputs, build_inputs
 from ramet.declare.names import nearest, plural_path
 from ramet.declare.resource import Hook, Resource
+from ramet.declare.rings import check_rings
 from ramet.declare.rules import Access
 from ramet.declare.source import declared_annotations, refuse
 from ramet.declare.types import Index
@@ -73,6 +74,7 @@ class Catalog:
             self._relate(info)
             check_names(info.cls, info.fields, info.indexes, info.sort, info.search)
             check_actions(info.cls, info.actions, self.by_class)
+        check_rings(self)
         check_addresses(Declared(info.cls, info.path, info.operations, info.actions) for info in self)
 
     def __iter__(self) -> Any:

@@ -91,6 +91,9 @@ def check_names(
     cls: type[Resource], fields: Mapping[str, Field], indexes: Collection[Any], sort: str, search: Collection[str]
 ) -> None:
     """Indexes, sort and search name fields that exist and are fit for it."""
+    for name, one in fields.items():
+        if one.marks.unique and one.column == "json":
+            refuse(cls, name, f"holds {one.kind}, whose values the database cannot compare: take Unique out")
     for index in indexes:
         if not isinstance(index, Index) or not index.fields:
             refuse(cls, "indexes", f"{index!r} is not an index: write Index('field', '-other')")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import types
 from datetime import date, datetime
+from decimal import ROUND_CEILING
 from decimal import Decimal as Number
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -41,6 +42,7 @@ from ramet.declare.types import (
     UrlFormat,
     WriteOnce,
 )
+from ramet.declare.words import words_of
 
 KNOWN = "str, int, float, bool, Decimal, date, datetime, Literal, Enum, Email, Url, Json, list[...] or a str with Ref"
 
@@ -48,7 +50,7 @@ KNOWN = "str, int, float, bool, Decimal, date, datetime, Literal, Enum, Email, U
 def build_field(annotation: Any) -> Field:
     """The field that an annotation declares. Raises ValueError with a sentence on what to mend."""
     kind, words, optional = _unfold(annotation)
-    found = {type(word): word for word in words}
+    found = words_of(kind, words)
     field = _field_of(kind, found)
     field.optional = optional or isinstance(field, JsonValue)  # JSON has a null of its own
     field.marks = Marks(
@@ -80,7 +82,14 @@ def _unfold(annotation: Any) -> tuple[Any, list[Any], bool]:
 
 
 def _word(word: Any) -> Any:
-    return word() if isinstance(word, type) and issubclass(word, msgspec.Struct) else word
+    if not (isinstance(word, type) and issubclass(word, msgspec.Struct)):
+        return word
+    try:
+        return word()
+    except TypeError:
+        raise ValueError(
+            f"has {word.__name__} beside its type, which needs its brackets: {word.__name__}(...)"
+        ) from None
 
 
 def _field_of(kind: Any, words: dict[type, Any]) -> Field:
@@ -93,9 +102,8 @@ def _field_of(kind: Any, words: dict[type, Any]) -> Field:
         return Enumeration(values)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         raise ValueError(f"write Literal[{', '.join(repr(member.value) for member in kind)}] instead of an Enum")
-    if get_origin(kind) is list:
-        (inner,) = get_args(kind)
-        return ListOf(build_field(inner), words[Items].max if Items in words else 100)
+    if kind is list or get_origin(kind) is list:
+        return _list(kind, words)
     if kind is str:
         return _text(words)
     if kind is int:
@@ -115,6 +123,19 @@ def _field_of(kind: Any, words: dict[type, Any]) -> Field:
         return simple[kind]()
     name = getattr(kind, "__name__", repr(kind))
     raise ValueError(f"{name} is not a type Ramet stores; use {KNOWN}")
+
+
+def _list(kind: Any, words: dict[type, Any]) -> Field:
+    if len(get_args(kind)) != 1:
+        raise ValueError("a list says what it holds, as list[str]; use Json for a mixture")
+    item = build_field(get_args(kind)[0])
+    marks = item.marks
+    if marks.unique or marks.hidden or marks.read_only or marks.write_once or isinstance(item, Reference):
+        raise ValueError(
+            "has a word beside what the list holds that goes with a whole field only: move Unique, Hidden, ReadOnly "
+            "and WriteOnce to the list, and make records of another resource of what has a Ref"
+        )
+    return ListOf(item, words[Items].max if Items in words else 100)
 
 
 def _text(words: dict[type, Any]) -> Field:
@@ -149,4 +170,10 @@ def _decimal(words: dict[type, Any]) -> Field:
         )
     limits = words.get(Range, Range())
     least, most = (None if bound is None else Number(str(bound)) for bound in (limits.min, limits.max))
+    step = Number(1).scaleb(-digits.places)
+    beyond = Number(10) ** (digits.total - digits.places)
+    first = -beyond + step if least is None else max(least, -beyond + step)
+    last = beyond - step if most is None else min(most, beyond - step)
+    if first.quantize(step, ROUND_CEILING) > last:
+        raise ValueError(f"has {limits!r}, which allows no number of Digits({digits.total}, {digits.places})")
     return Decimal(digits.total, digits.places, least, most)
