@@ -9,7 +9,7 @@ from typing import Any
 
 from ramet.cache.near import NearCache
 from ramet.data.engines import engine_for, open_store, prepare_schema
-from ramet.declare.catalog import Catalog
+from ramet.declare.catalog import Catalog, listed
 from ramet.declare.demo import Demo
 from ramet.declare.resource import Resource
 from ramet.identity.caller import system
@@ -60,11 +60,11 @@ class App:
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.demo, self.clock = demo, clock
-        self.catalog = Catalog((*RESOURCES, *resources))
+        self.catalog = Catalog((*RESOURCES, *listed("resources", resources)))
         self.engine, self.schema, self.authority = lay_out(self.catalog, Settings().database_url)
         self.observer = Observer()
         self.draining = self._running = False
-        self._parts = tuple(parts)
+        self._parts = listed("parts", parts)
         self._mounts = Mounts({} if mounts is None else mounts)
         self._rest: Any = None
         self._sockets: Any = None

@@ -67,6 +67,8 @@ def _read(cls: type[Resource], name: str, action: Action) -> ActionInfo:
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
         refuse(cls, name, f"{error}; import it in this file, outside any function")
+    except Exception as error:  # whatever evaluating an annotation may raise
+        refuse(cls, name, f"has a type that cannot be read ({error}): mend it")
     fields = {parameter.name: _input(cls, name, parameter, hints) for parameter in parameters[2:]}
     _check_output(cls, name, hints.get("return"))
     return ActionInfo(
@@ -93,7 +95,7 @@ def _input(cls: type[Resource], name: str, parameter: inspect.Parameter, hints: 
         refuse(cls, name, f"the input '{parameter.name}' needs a type")
     try:
         field = build_field(hints[parameter.name])
-    except ValueError as error:
+    except Exception as error:  # a sentence, or whatever an annotation may raise that is looked at
         refuse(cls, name, f"input '{parameter.name}': {error}")
     field.name = parameter.name
     if parameter.default is not parameter.empty:

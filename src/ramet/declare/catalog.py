@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from ramet.declare.names import nearest, plural_path
 from ramet.declare.resource import Hook, Resource
 from ramet.declare.rings import check_rings
 from ramet.declare.rules import Access
-from ramet.declare.source import declared_annotations, refuse
+from ramet.declare.source import declared_annotations, misused, refuse
 from ramet.declare.types import Index
 from ramet.errors import DeclarationError
 
@@ -92,12 +92,17 @@ class Catalog:
         return info
 
     def _add(self, cls: type[Resource]) -> None:
-        if not (isinstance(cls, type) and issubclass(cls, Resource)):  # type: ignore[redundant-expr]  # teams may err
-            raise DeclarationError(
-                f"{cls!r} is not a Resource: App(resources=[...]) takes subclasses of ramet.Resource."
-            )
-        check_class(cls, BASE_FIELDS)
-        info = ResourceInfo(cls)
+        given: Any = cls
+        if not (isinstance(given, type) and issubclass(given, Resource)):
+            shown = f"A record of {type(given).__name__}" if isinstance(given, Resource) else repr(given)
+            raise misused(f"{shown} is not a Resource: App(resources=[...]) takes subclasses of ramet.Resource.")
+        try:
+            check_class(cls, BASE_FIELDS)
+            info = ResourceInfo(cls)
+        except DeclarationError:
+            raise
+        except Exception as error:  # whatever a team's class may raise that is looked at
+            refuse(cls, "", f"cannot be read ({type(error).__name__}: {error}): mend what it names")
         if info.name in self.by_name:
             refuse(cls, "", f"there are two resources called {info.name}; rename one of them")
         if info.path in self.by_path:
@@ -122,6 +127,13 @@ class Catalog:
             target.referenced_by.append((info, reference))
 
 
+def listed(name: str, given: Any) -> Sequence[Any]:
+    """What a team gave as a list. Raises DeclarationError for what is none, such as one class."""
+    if isinstance(given, type | str) or not isinstance(given, Iterable):
+        raise misused(f"App({name}={getattr(given, '__name__', repr(given))}) is no list: write {name}=[...].")
+    return tuple(given)
+
+
 def _base_fields() -> dict[str, Field]:
     fields: dict[str, Field] = {
         "id": Identifier(),
@@ -139,16 +151,17 @@ def _base_fields() -> dict[str, Field]:
 
 
 def _own_fields(cls: type[Resource]) -> dict[str, Field]:
+    annotations = declared_annotations(cls)
     defaults = {field.name: field for field in msgspec.structs.fields(cls)}
     fields: dict[str, Field] = {}
-    for name, annotation in declared_annotations(cls).items():
+    for name, annotation in annotations.items():
         if name in BASE_FIELDS or name not in defaults:
             continue
         if name in RESERVED or name.startswith("_"):
             refuse(cls, name, "is a name that Ramet uses itself; choose another")
         try:
             field = build_field(annotation)
-        except ValueError as error:
+        except Exception as error:  # a sentence, or whatever an annotation may raise that is looked at
             refuse(cls, name, str(error))
         field.name = name
         declared = defaults[name]

@@ -14,7 +14,7 @@ from ramet.declare.names import nearest
 from ramet.declare.resource import Hook, Moment, Resource
 from ramet.declare.source import refuse
 from ramet.declare.types import Index
-from ramet.declare.variables import check_attributes, check_shadowed
+from ramet.declare.variables import check_attributes, check_kinds, check_shadowed
 
 OPERATIONS = ("list", "get", "create", "update", "delete")
 LIMITS = ("general", "sign_in", "register", "refresh")
@@ -29,12 +29,11 @@ def check_class(cls: type[Resource], base_fields: Collection[str]) -> None:
                 refuse(cls, name, "is a field that every record has: take it out")
     check_attributes(cls, base_fields)
     check_shadowed(cls)
+    check_kinds(cls)
     check_path(cls)
     for name in cls.operations:
         if name not in OPERATIONS:
             refuse(cls, "operations", f"there is no operation '{name}'.{nearest(name, OPERATIONS)} Mend the name")
-    if not cls.cache >= 0:
-        refuse(cls, "cache", "is a number of seconds: 0 or more")
 
 
 def check_default(cls: type[Resource], field: Field) -> None:
@@ -95,7 +94,7 @@ def check_names(
         if one.marks.unique and one.column == "json":
             refuse(cls, name, f"holds {one.kind}, whose values the database cannot compare: take Unique out")
     for index in indexes:
-        if not isinstance(index, Index) or not index.fields:
+        if not isinstance(index, Index) or not index.fields or not all(isinstance(one, str) for one in index.fields):
             refuse(cls, "indexes", f"{index!r} is not an index: write Index('field', '-other')")
         for name in index.fields:
             bare = name.removeprefix("-")
@@ -105,12 +104,30 @@ def check_names(
                 refuse(cls, "indexes", f"'{bare}' holds {fields[bare].kind}, which has no order; take it out")
     for name in sort.split(","):
         bare = name.removeprefix("-")
-        field = fields.get(bare)
-        if field is None or not field.sortable or field.marks.hidden:
-            refuse(cls, "sort", f"'{bare}' is not a field to sort by.{nearest(bare, fields)} Name another")
+        wrong = _unfit_to_sort(fields.get(bare))
+        if wrong:
+            near = "" if bare in fields else nearest(bare, fields)
+            refuse(cls, "sort", f"'{bare}' is not a field to sort by: {wrong}.{near} Name another")
     for name in search:
-        field = fields.get(name)
-        if field is None or field.column != "text" or field.marks.hidden:
-            refuse(
-                cls, "search", f"'{name}' is not a text field to search.{nearest(name, fields)} Name text fields only"
-            )
+        wrong = _unfit_to_search(fields.get(name))
+        if wrong:
+            near = "" if name in fields else nearest(name, fields)
+            refuse(cls, "search", f"'{name}' is not a text field to search: {wrong}.{near} Name text fields only")
+
+
+def _unfit_to_sort(field: Field | None) -> str:
+    if field is None:
+        return "there is no such field"
+    if field.marks.hidden:
+        return "it is hidden, and an order would show it"
+    if field.column == "json":
+        return f"it holds {field.kind}, which has no order"
+    return "" if field.sortable else "its texts are too long for the cursor of a page"
+
+
+def _unfit_to_search(field: Field | None) -> str:
+    if field is None:
+        return "there is no such field"
+    if field.marks.hidden:
+        return "it is hidden, and what is found would show it"
+    return "" if field.column == "text" else f"it holds {field.kind}"

@@ -15,6 +15,7 @@ from enum import Enum
 from keyword import iskeyword
 from typing import Any, Literal
 
+from ramet.declare.source import misused
 from ramet.errors import DeclarationError
 
 Value = str | int | float | bool | Decimal | date | datetime
@@ -46,7 +47,7 @@ class Rule:
         return Not(as_rule(self))
 
     def __bool__(self) -> bool:
-        raise DeclarationError(
+        raise misused(
             f"{self!r} is a rule, which has no truth of its own: join rules with & | ~ instead of and, or, not, "
             "if or a chained comparison, and write .in_([...]) instead of in."
         )
@@ -196,7 +197,7 @@ class CallerRoles:
     __slots__ = ()
 
     def __contains__(self, name: object) -> bool:
-        raise DeclarationError(f"{name!r} in me.roles has no answer before there is a caller: write role({name!r}).")
+        raise misused(f"{name!r} in me.roles has no answer before there is a caller: write role({name!r}).")
 
     def __repr__(self) -> str:
         return "me.roles"
@@ -236,10 +237,10 @@ class Comparable:
         """One of the values; one of the caller's roles for `me.roles`. An empty list is never met."""
         if isinstance(values, CallerRoles):
             if isinstance(self._operand, CallerValue):
-                raise DeclarationError(f"{self!r}.in_(me.roles) compares an id with roles: write role('admin').")
+                raise misused(f"{self!r}.in_(me.roles) compares an id with roles: write role('admin').")
             return OneOfRoles(self._operand)
         if isinstance(values, str):
-            raise DeclarationError(f"{self!r}.in_({values!r}): give a list of values, as .in_([{values!r}]).")
+            raise misused(f"{self!r}.in_({values!r}): give a list of values, as .in_([{values!r}]).")
         place = f"{self!r}.in_"
         operands = tuple(dict.fromkeys(_operand(value, place) for value in values))
         equal = [_compare("==", self._operand, operand) for operand in operands]
@@ -259,7 +260,7 @@ class FieldExpression(Comparable, Rule):
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        raise DeclarationError(f"{self!r} has no value before there is a record: join rules with & | ~.")
+        raise misused(f"{self!r} has no value before there is a record: join rules with & | ~.")
 
 
 class CallerExpression(Comparable):
@@ -268,10 +269,10 @@ class CallerExpression(Comparable):
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        raise DeclarationError(f"{self!r} has no value before there is a caller: write signed_in, and join with & | ~.")
+        raise misused(f"{self!r} has no value before there is a caller: write signed_in, and join with & | ~.")
 
     def _refuse_joining(self, other: object) -> Any:
-        raise DeclarationError(f"{self!r} is not a rule. {PARENTHESES}")
+        raise misused(f"{self!r} is not a rule. {PARENTHESES}")
 
     __and__ = __or__ = __rand__ = __ror__ = _refuse_joining
 
@@ -288,8 +289,12 @@ class Record:
         if name.startswith("_"):
             raise AttributeError(name)
         if not name.isidentifier() or iskeyword(name):
-            raise DeclarationError(f"{self._scope}.{name} is not the name of a field.")
+            raise misused(f"{self._scope}.{name} is not the name of a field.")
         return FieldExpression(FieldOf(self._scope, name))
+
+
+class NotOfCaller(DeclarationError, AttributeError):
+    """Python's own error too, so that `hasattr` answers."""
 
 
 class CallerRecord:
@@ -307,6 +312,12 @@ class CallerRecord:
         """The caller's roles, for `this.field.in_(me.roles)`."""
         return CallerRoles()
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        wrong = misused(f"me.{name} is not known of a caller: write me.id, me.roles or role({name!r}).")
+        raise NotOfCaller(str(wrong))
+
 
 def as_rule(value: object) -> Rule:
     """The rule itself; for a boolean field, that it is true. Raises DeclarationError for anything else."""
@@ -315,8 +326,8 @@ def as_rule(value: object) -> Rule:
     if isinstance(value, Rule):
         return value
     if isinstance(value, bool):
-        raise DeclarationError(f"{value} is not a rule: write {'everyone' if value else 'nobody'}. {PARENTHESES}")
-    raise DeclarationError(f"{value!r} is not a rule. {PARENTHESES}")
+        raise misused(f"{value} is not a rule: write {'everyone' if value else 'nobody'}. {PARENTHESES}")
+    raise misused(f"{value!r} is not a rule. {PARENTHESES}")
 
 
 def _compare(operator: Operator, left: Operand, other: object) -> Rule:
@@ -324,7 +335,7 @@ def _compare(operator: Operator, left: Operand, other: object) -> Rule:
     if isinstance(right, FieldOf) and not isinstance(left, FieldOf):
         return Comparison(MIRRORED[operator], right, left)
     if isinstance(left, CallerValue) and isinstance(right, Constant) and not isinstance(right.value, str):
-        raise DeclarationError(f"{left!r} {operator} {right!r}: an id is text; compare it with text.")
+        raise misused(f"{left!r} {operator} {right!r}: an id is text; compare it with text.")
     return Comparison(operator, left, right)
 
 
@@ -335,27 +346,27 @@ def _operand(value: object, place: str) -> Operand:
     if isinstance(value, Comparable):
         return value._operand
     if isinstance(value, Rule):
-        raise DeclarationError(f"{place} {value!r} compares with a rule. {PARENTHESES}")
+        raise misused(f"{place} {value!r} compares with a rule. {PARENTHESES}")
     if value is None:
-        raise DeclarationError(f"{place} None is never true: ask for a missing value with .is_null().")
+        raise misused(f"{place} None is never true: ask for a missing value with .is_null().")
     if isinstance(value, Enum):
         return _operand(value.value, place)
     if isinstance(value, datetime):
         return Constant(_moment(value, place))
     if not isinstance(value, str | int | float | Decimal | date):
-        raise DeclarationError(f"{place} {value!r}: rules compare text, numbers, booleans, days and moments only.")
+        raise misused(f"{place} {value!r}: rules compare text, numbers, booleans, days and moments only.")
     if isinstance(value, float | Decimal) and not math.isfinite(value):
-        raise DeclarationError(f"{place} {value!r} is not a number: compare with a finite one.")
+        raise misused(f"{place} {value!r} is not a number: compare with a finite one.")
     return Constant(value)
 
 
 def _moment(value: datetime, place: str) -> datetime:
     if value.tzinfo is None:
-        raise DeclarationError(f"{place} {value!r} has no time zone: write datetime(..., tzinfo=UTC).")
+        raise misused(f"{place} {value!r} has no time zone: write datetime(..., tzinfo=UTC).")
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise DeclarationError(f"{place} {value!r} lies outside the years 1 to 9999 in UTC.") from None
+        raise misused(f"{place} {value!r} lies outside the years 1 to 9999 in UTC.") from None
 
 
 def parts_of(rule: Rule) -> tuple[Rule, ...]:

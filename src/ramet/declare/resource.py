@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,10 @@ class ResourceType(msgspec.StructMeta):
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> ResourceType:
         config.setdefault("kw_only", True)
-        made: ResourceType = super().__new__(cls, name, bases, namespace, **config)
+        try:
+            made: ResourceType = super().__new__(cls, name, bases, namespace, **config)
+        except Exception as error:  # whatever a class may raise that is made
+            raise _unmade(name, namespace, error) from None
         return made
 
 
@@ -152,3 +156,16 @@ def _refuse_bare(name: str, moments: tuple[Any, ...]) -> None:
             label = getattr(moment, "__qualname__", repr(moment))
             file = Path(getattr(getattr(moment, "__code__", None), "co_filename", "")).name
             raise DeclarationError(f"{file}: {label}: write @{name}('create') or what else it waits for, in brackets.")
+
+
+def _unmade(name: str, namespace: dict[str, Any], error: Exception) -> DeclarationError:
+    """Why a class of a resource cannot be made; there is none yet that could be named by it."""
+    module = sys.modules.get(str(namespace.get("__module__")))
+    file = Path(str(getattr(module, "__file__", None) or namespace.get("__module__"))).name
+    for field, value in namespace.items():
+        if field in namespace.get("__annotations__", {}) and isinstance(value, list | dict | set | bytearray) and value:
+            factory = f"msgspec.field(default_factory=lambda: {value!r})"
+            return DeclarationError(
+                f"{file}: {name}.{field}: has a default that all records would share: write {factory}."
+            )
+    return DeclarationError(f"{file}: {name}: cannot be made ({type(error).__name__}: {error}): mend what it names.")

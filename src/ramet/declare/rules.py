@@ -26,7 +26,7 @@ from ramet.declare.expressions import (
     as_rule,
     parts_of,
 )
-from ramet.errors import DeclarationError
+from ramet.declare.source import misused
 
 __all__ = [
     "Access",
@@ -60,8 +60,8 @@ OWNER: Final[Rule] = this.owner == me.id
 
 def role(*names: str) -> Rule:
     """The caller has any of these roles."""
-    if not names or not all(names):
-        raise DeclarationError(f"role{names!r}: name at least one role, as role('admin').")
+    if not names or not all(isinstance(name, str) and name for name in names):  # type: ignore[redundant-expr]  # teams may err
+        raise misused(f"role{names!r}: name at least one role, as role('admin').")
     return HasRole(tuple(sorted(set(names))))
 
 
@@ -70,13 +70,15 @@ def exists(resource: type[object] | str, *conditions: Rule) -> Rule:
 
     Raises DeclarationError without conditions, or when nested deeper than three levels.
     """
-    name = resource if isinstance(resource, str) else resource.__name__
+    name = resource if isinstance(resource, str) else getattr(resource, "__name__", "")
+    if not name:
+        raise misused(f"exists({resource!r}, …) names no resource: give its class, or its name as text.")
     if not conditions:
-        raise DeclarationError(f"exists({name!r}) has no conditions: add some, as that.owner == me.id.")
+        raise misused(f"exists({name!r}) has no conditions: add some, as that.owner == me.id.")
     parts = tuple(as_rule(condition) for condition in conditions)
     rule = Exists(name, parts[0] if len(parts) == 1 else AllOf(parts))
     if _depth(rule) > MAX_EXISTS_DEPTH:
-        raise DeclarationError(
+        raise misused(
             f"exists({name!r}, …) nests exists more than {MAX_EXISTS_DEPTH} levels deep: "
             "keep the answer in a field of the record, set by a hook."
         )
@@ -171,6 +173,8 @@ def read_only(
 
 
 def _rules(stated: Mapping[str, Rule] | None) -> dict[str, Rule]:
+    if stated is not None and not isinstance(stated, Mapping):
+        raise misused(f"{stated!r} are no rules by name: write {{'salary': role('hr')}}.")
     return {name: as_rule(rule) for name, rule in (stated or {}).items()}
 
 

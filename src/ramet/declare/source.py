@@ -43,3 +43,17 @@ def declared_annotations(cls: type) -> dict[str, Any]:
         return get_type_hints(cls, include_extras=True)
     except NameError as error:
         refuse(cls, str(getattr(error, "name", "")), f"{error}; import it in this file, outside any function")
+    except Exception as error:  # whatever evaluating an annotation may raise
+        refuse(cls, _failing(cls), f"has a type that cannot be read ({error}): mend it")
+
+
+def _failing(cls: type) -> str:
+    """The attribute whose annotation cannot be evaluated."""
+    for base in cls.__mro__:
+        known = vars(sys.modules.get(base.__module__, object))
+        for name, annotation in vars(base).get("__annotations__", {}).items():
+            try:
+                get_type_hints(type(base.__name__, (), {"__annotations__": {name: annotation}}), dict(known), {})
+            except Exception:  # as above
+                return str(name)
+    return ""

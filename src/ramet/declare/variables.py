@@ -16,6 +16,8 @@ KNOWN = tuple(
 )
 """The class variables by which a resource is declared."""
 
+SEVERAL = (list, tuple, set, frozenset)
+
 
 def check_attributes(cls: type[Resource], base_fields: Collection[str]) -> None:
     """Refuses attributes that would be ignored, such as a misspelt `access`, and those that would hide a field."""
@@ -45,6 +47,28 @@ def check_shadowed(cls: type[Resource]) -> None:
             refuse(
                 cls, name, f"is a class variable: write `{name} = ...` without a type, or give the field another name"
             )
+
+
+def check_kinds(cls: type[Resource]) -> None:
+    """Refuses class variables that are not of the type they should be."""
+    if not isinstance(cls.access, Access):
+        refuse(
+            cls, "access", f"is {cls.access!r}, which are no rules: write owner_only(), public_read() or Access(...)"
+        )
+    for name in ("path", "sort"):
+        if not isinstance(getattr(cls, name), str):
+            refuse(cls, name, f"is {getattr(cls, name)!r}: give it a text")
+    for name in ("search", "operations"):
+        value = getattr(cls, name)
+        if not isinstance(value, SEVERAL) or not all(isinstance(one, str) for one in value):
+            refuse(cls, name, f"is {value!r}: give it a list of texts, as ['title']")
+    if not isinstance(cls.indexes, SEVERAL):
+        refuse(cls, "indexes", f"is {cls.indexes!r}: give it a list, as [Index('title')]")
+    cache: Any = cls.cache
+    if isinstance(cache, bool) or not isinstance(cache, int | float) or not 0 <= cache < float("inf"):
+        refuse(cls, "cache", f"is {cache!r}, and is a number of seconds: 0 or more")
+    if not isinstance(cls.require_match, bool):
+        refuse(cls, "require_match", f"is {cls.require_match!r}: write True or False")
 
 
 def _declared(cls: type[Resource]) -> Iterator[type]:
