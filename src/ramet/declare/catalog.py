@@ -21,6 +21,7 @@ from ramet.declare.resource import Hook, Resource
 from ramet.declare.rings import check_rings
 from ramet.declare.rules import Access
 from ramet.declare.source import declared_annotations, misused, refuse
+from ramet.declare.stored import Stored, check_columns, check_tables
 from ramet.declare.types import Index
 from ramet.errors import DeclarationError
 
@@ -75,6 +76,7 @@ class Catalog:
             check_names(info.cls, info.fields, info.indexes, info.sort, info.search)
             check_actions(info.cls, info.actions, self.by_class)
         check_rings(self)
+        check_tables(Stored(info.cls, info.path, info.table, info.search) for info in self)
         check_addresses(Declared(info.cls, info.path, info.operations, info.actions) for info in self)
 
     def __iter__(self) -> Any:
@@ -153,6 +155,7 @@ def _base_fields() -> dict[str, Field]:
 def _own_fields(cls: type[Resource]) -> dict[str, Field]:
     annotations = declared_annotations(cls)
     defaults = {field.name: field for field in msgspec.structs.fields(cls)}
+    check_columns(cls, (*BASE_FIELDS, *(name for name in defaults if name not in BASE_FIELDS)))
     fields: dict[str, Field] = {}
     for name, annotation in annotations.items():
         if name in BASE_FIELDS or name not in defaults:

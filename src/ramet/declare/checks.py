@@ -102,6 +102,12 @@ def check_names(
                 refuse(cls, "indexes", f"there is no field '{bare}'.{nearest(bare, fields)} Mend the index")
             if fields[bare].column == "json":
                 refuse(cls, "indexes", f"'{bare}' holds {fields[bare].kind}, which has no order; take it out")
+    stated = [("sort", sort.replace("-", "").split(",")), ("search", list(search))]
+    stated += [("indexes", [name.removeprefix("-") for name in index.fields]) for index in indexes]
+    for place, names in stated:
+        for name in names:
+            if names.count(name) > 1:
+                refuse(cls, place, f"names '{name}' twice: once is enough")
     for name in sort.split(","):
         bare = name.removeprefix("-")
         wrong = _unfit_to_sort(fields.get(bare))
