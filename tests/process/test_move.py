@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
+import psycopg
 import pytest
 
+from ramet.data.engines import engine_part
 from tests.conftest import Scale
 from tests.postgres import Server
 from tests.process.client import Answer, Client, connected, until
@@ -270,6 +274,20 @@ async def test_a_move_that_is_killed_goes_on_and_comes_to_the_same(
             assert (ready.status, "Run `ramet move` again." in ready.body.decode()) == (503, True)
     done = move(tmp_path, source, target)
     assert (done.code, done.out) == (0, whole.out)
+
+
+def test_what_a_killed_move_has_left_at_the_server_is_waited_for(
+    server: Server, source: str, target: str, tmp_path: Path
+) -> None:
+    with closing(psycopg.connect(target, autocommit=True)) as left:
+        left.execute(f"SELECT pg_advisory_lock({engine_part(target, 'dbapi').LOCK})")
+        with running([RAMET, "move", "--from", source, "--to", target, "--app", APP], tmp_path) as process:
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_try_advisory_lock%%' AND pid <> %s"
+            while left.execute(waits, (left.info.backend_pid,)).fetchone() != (1,):
+                assert process.process.poll() is None, process.text
+                time.sleep(0.02)  # waits: for the move to ask for the lock, or to end
+            left.close()
+            assert process.ends() == 0, process.text
 
 
 def test_what_is_not_ready_is_refused_with_what_to_do(server: Server, source: str, target: str, tmp_path: Path) -> None:

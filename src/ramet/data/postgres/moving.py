@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ from ramet.data.postgres.expressions import DIALECT
 from ramet.data.schema import Schema
 from ramet.declare.catalog import Catalog
 
+LAST_STATEMENT = 10.0
+"""Seconds in which a server comes to the end of a statement whose sender is gone, and notices that."""
+LOOK = 0.1
 _SHOWN = {
     "datetime": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
     "date": "to_char({}, 'YYYY-MM-DD')",
@@ -45,9 +49,7 @@ class ServerTarget:
                     raise MoveError("A pooler stands before the target. Give the address of the server itself.")
                 for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
                     self._ask(f"SET {name} = 0")
-            (free,) = self._ask(f"SELECT pg_try_advisory_lock({LOCK})")[0]
-            if not free:
-                raise MoveError("Another move or migration is under way in the target. Wait for its end.")
+            self._lock()
             # Whoever reads a copied row shall never find it gone because this machine lost its power.
             self._ask("SET synchronous_commit = on")
         except BaseException:
@@ -60,6 +62,14 @@ class ServerTarget:
             for table in schema.metadata.sorted_tables
             for constraint in sorted(table.foreign_key_constraints, key=lambda one: str(one.name))
         ]
+
+    def _lock(self) -> None:
+        """Keeps others out. What a move that was killed has begun at the server may hold the lock for a moment."""
+        deadline = time.monotonic() + LAST_STATEMENT
+        while not self._ask(f"SELECT pg_try_advisory_lock({LOCK})")[0][0]:
+            if time.monotonic() > deadline:
+                raise MoveError("Another move or migration is under way in the target. Wait for its end.")
+            time.sleep(LOOK)
 
     @property
     def fingerprint(self) -> str | None:
