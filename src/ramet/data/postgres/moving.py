@@ -16,14 +16,13 @@ from ramet.data.migrations.failures import MoveError
 from ramet.data.moving import BATCH_ROWS, Part, Progress, Row
 from ramet.data.postgres.bootstrap import read_fact, reason, schema_statements, write_fact
 from ramet.data.postgres.connection import address
-from ramet.data.postgres.dbapi import LOCK
+from ramet.data.postgres.dbapi import LOCK, LOOK
 from ramet.data.postgres.expressions import DIALECT
 from ramet.data.schema import Schema
 from ramet.declare.catalog import Catalog
 
 LAST_STATEMENT = 10.0
 """Seconds in which a server comes to the end of a statement whose sender is gone, and notices that."""
-LOOK = 0.1
 _SHOWN = {
     "datetime": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
     "date": "to_char({}, 'YYYY-MM-DD')",
